@@ -104,7 +104,7 @@ var badFiles = []struct{ name, want string }{
 	{"syntax_tab", `FILE:5: is not YAML: found character that cannot start any token`},
 	{"terminated_users_number", `FILE:6: attendance.terminated_users: must be true or false`},
 	{"time_zone_empty", `FILE:6: attendance.time_zone: is empty: give it a value or remove it`},
-	{"time_zone_local", `FILE:6: attendance.time_zone: Local differs from machine to machine: name the zone, e.g. Asia/Shanghai`},
+	{"time_zone_local", `FILE:6: attendance.time_zone: must not be Local, which differs from machine to machine: name the zone, e.g. Asia/Shanghai`},
 	{"time_zone_unknown", `FILE:6: attendance.time_zone: is not a known time zone: use a name of the IANA database, e.g. Asia/Shanghai`},
 	{"two_documents", `FILE:6: holds a second document: remove it and the --- before it`},
 	{"unknown_case", `FILE:2: feishu.baseURL: unknown key, did you mean feishu.base_url?`},

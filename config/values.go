@@ -241,7 +241,7 @@ func schedule(s string) (string, error) {
 func timeZone(s string) (*time.Location, error) {
 	// The result must not depend on the machine.
 	if s == "Local" {
-		return nil, errors.New("Local differs from machine to machine: name the zone, e.g. Asia/Shanghai")
+		return nil, errors.New("must not be Local, which differs from machine to machine: name the zone, e.g. Asia/Shanghai")
 	}
 	loc, err := time.LoadLocation(s)
 	if err != nil {

@@ -55,6 +55,7 @@ type Client struct {
 	ledger    *Ledger
 	limiters  map[API]*limiter // never written after NewClient
 	tokens    tokens
+	rooms     sync.Pool // of *UserTasks that hold nothing but room
 	config    atomic.Pointer[Config]
 	configure sync.Mutex // one Configure at a time
 }
@@ -141,6 +142,7 @@ type request struct {
 	hide   []string // must not appear in an error
 	reply  reply
 	buf    []byte // for the body of the reply, reused
+	room   func() // makes room for the reply when it is there; nil: nothing to make
 
 	token    token  // what the last attempt used; for APIToken where it goes
 	rejected *Error // what Feishu said of a token, if it refused one
@@ -318,6 +320,9 @@ func (x *exchange) run(ctx context.Context, rt http.RoundTripper) *Error {
 		}
 		return e
 	}
+	if x.room != nil {
+		x.room()
+	}
 	x.buf, err = readBody(resp.Body, x.buf[:0])
 	switch {
 	case errors.Is(err, errTooLarge):
@@ -387,7 +392,7 @@ func (x *exchange) judge(e *Error, contentType string) *Error {
 		e.Reason, e.Msg, e.Advice = bad.Reason, bad.Msg, bad.Advice
 		return e
 	}
-	e.Msg = x.clean(describe(x.buf, contentType, fault), maxMsg)
+	e.Msg = x.clean(describe(x.buf, contentType, fault, x.secrets()...), maxMsg)
 	e.classify()
 	return e
 }

@@ -108,7 +108,7 @@ func decodeEnvelope(body []byte, into reply) (env envelope, err error) {
 
 // describe says in a few words why body is no reply of Feishu's. It quotes none
 // of it, but for the beginning of what is text and not JSON.
-func describe(body []byte, contentType string, fault error) string {
+func describe(body []byte, contentType string, fault error, secrets ...string) string {
 	var kind *kindError
 	body = bytes.TrimSpace(body)
 	switch {
@@ -128,7 +128,8 @@ func describe(body []byte, contentType string, fault error) string {
 		media = "unknown content type"
 	}
 	if strings.HasPrefix(media, "text/") {
-		return fmt.Sprintf("not json (%s): %s", media, clean(string(body[:min(len(body), 4*maxWord)]), maxWord))
+		// All of the body, since half a secret would not be found.
+		return fmt.Sprintf("not json (%s): %s", media, clean(string(body), maxWord, secrets...))
 	}
 	return fmt.Sprintf("not json (%s)", media)
 }

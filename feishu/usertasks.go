@@ -44,7 +44,8 @@ func (q *TaskQuery) validate() string {
 // does not show come back in Invalid and Unauthorized. The error is an *Error,
 // or the context's.
 func (c *Client) UserTasks(ctx context.Context, q TaskQuery, into *UserTasks) error {
-	into.reset()
+	// While the call waits, its room is better used by one that is answered.
+	c.rooms.Put(into.leave())
 	if fault := q.validate(); fault != "" {
 		return &Error{API: APIUserTasks, Reason: ReasonInvalid, Msg: fault}
 	}
@@ -69,11 +70,24 @@ func (c *Client) UserTasks(ctx context.Context, q TaskQuery, into *UserTasks) er
 		query:  query,
 		body:   body,
 		reply:  into,
-		buf:    into.body,
+	}
+	r.room = func() {
+		if room, ok := c.rooms.Get().(*UserTasks); ok {
+			*into, r.buf = *room, room.body
+		}
+		r.room = nil
 	}
 	err = c.do(ctx, &r)
 	into.body = r.buf
 	return err
+}
+
+// leave empties u and returns the room that it had.
+func (u *UserTasks) leave() *UserTasks {
+	room := *u
+	room.reset()
+	*u = UserTasks{}
+	return &room
 }
 
 func (u *UserTasks) reset() {
