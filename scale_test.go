@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"feishu_attendance_exporter/feishu"
 	"feishu_attendance_exporter/feishu/simulator"
 )
 
@@ -34,7 +33,7 @@ func BenchmarkCollection(b *testing.B) {
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		b.Fatalf("%v: %s", err, out)
 	}
-	source := factory{people, zone}
+	source := simulator.NewCrowd(people, zone)
 	for b.Loop() {
 		server := simulator.NewServer(source, simulator.Options{Latency: func() time.Duration {
 			return 180*time.Millisecond + rand.N(40*time.Millisecond)
@@ -43,7 +42,7 @@ func BenchmarkCollection(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		e := startScaled(b, binary, baseURL, source.users())
+		e := startScaled(b, binary, baseURL, source.Users())
 		e.waitForCollection(b)
 		took, resident := e.metric(b, "feishu_attendance_collection_duration_seconds"), e.metric(b, "process_resident_memory_bytes")
 		live := e.metric(b, "go_memstats_heap_inuse_bytes")
@@ -137,64 +136,4 @@ func (s *scaled) stop(b *testing.B) *syscall.Rusage {
 		b.Fatal(err)
 	}
 	return s.cmd.ProcessState.SysUsage().(*syscall.Rusage)
-}
-
-// factory is a tenant of many people in 120 groups on four shifts, one at
-// night, who come and go as people do.
-type factory struct {
-	people int
-	zone   *time.Location
-}
-
-var factoryHours = [...]struct{ on, off int64 }{{8, 17}, {9, 18}, {14, 22}, {22, 30}}
-
-func (f factory) Zone() *time.Location { return f.zone }
-
-func (f factory) Status(user string) simulator.Status {
-	if i, err := strconv.Atoi(user); err != nil || i >= f.people {
-		return simulator.Invalid
-	}
-	return simulator.Known
-}
-
-func (f factory) AppendTasks(tasks []simulator.Task, user string, day feishu.Day, _ time.Time) []simulator.Task {
-	i, err := strconv.Atoi(user)
-	if err != nil {
-		return tasks
-	}
-	dice := rand.New(rand.NewPCG(uint64(i), uint64(day)))
-	hours := factoryHours[i%len(factoryHours)]
-	midnight := day.Midnight(f.zone).Unix()
-	punch := func(side string, at int64) simulator.Punch {
-		p := simulator.Punch{Result: "Normal", Supplement: "None", Scheduled: midnight + at*3600}
-		if dice.IntN(20) == 0 {
-			p.Result = "Lack"
-			return p
-		}
-		offset := int64(dice.NormFloat64()*600) - 300
-		if offset > 0 && side == "in" {
-			p.Result = "Late"
-		}
-		p.RecordID = fmt.Sprint(7_000_000_000_000_000_000 + dice.Int64N(1e17))
-		p.Flow = &simulator.Flow{RecordID: p.RecordID, Time: p.Scheduled + offset, WiFi: dice.IntN(3) > 0, Type: 5 * dice.IntN(2)}
-		return p
-	}
-	return append(tasks, simulator.Task{
-		ResultID: fmt.Sprint(6_000_000_000_000_000_000 + dice.Int64N(1e17)), User: user, Day: day,
-		Group: strconv.Itoa(6737202939523236000 + i%120), Shift: strconv.Itoa(6753520403404030000 + i%len(factoryHours)),
-		Records: []simulator.Record{{In: punch("in", hours.on), Out: punch("out", hours.off)}},
-	})
-}
-
-func (f factory) Groups() []simulator.Group { return nil }
-func (f factory) Shifts() []simulator.Shift { return nil }
-
-func (f factory) UserByContact(string) (string, bool) { return "", false }
-
-func (f factory) users() []string {
-	ids := make([]string, f.people)
-	for i := range ids {
-		ids[i] = fmt.Sprintf("%07d", i)
-	}
-	return ids
 }

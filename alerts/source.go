@@ -24,8 +24,8 @@ const (
 	Chinese
 )
 
-// Options are what differs between those who run the rules. The zero value of
-// each field but Scale is a value of its own; take the defaults from DefaultOptions.
+// Options are what differs between those who run the rules. DefaultOptions are
+// the ones to start from.
 type Options struct {
 	// Job is the job under which Prometheus scrapes the exporter. Only the
 	// alerts on `up` need it: the exporter's own metrics have names of their own.

@@ -48,12 +48,12 @@ const (
 )
 
 func newAdaptive(cfg *config.Attendance, b budget) *adaptive {
-	return &adaptive{cfg: cfg, budget: b, learned: learned{Ratio: firstRatio}}
+	return &adaptive{cfg: cfg, budget: b}
 }
 
 // calendarDay is a day of the configured time zone.
 type calendarDay struct {
-	day            feishu.Day
+	day, yesterday feishu.Day
 	zone           *time.Location
 	midnight, next time.Time // the day's and the next day's
 }
@@ -65,7 +65,7 @@ func (a *adaptive) at(t time.Time) {
 		return
 	}
 	day := feishu.DayOf(t.In(a.cfg.TimeZone))
-	*d = calendarDay{day: day, zone: a.cfg.TimeZone, midnight: day.Midnight(a.cfg.TimeZone), next: day.Add(1).Midnight(a.cfg.TimeZone)}
+	*d = calendarDay{day: day, yesterday: day.Add(-1), zone: a.cfg.TimeZone, midnight: day.Midnight(a.cfg.TimeZone), next: day.Add(1).Midnight(a.cfg.TimeZone)}
 }
 
 func (a *adaptive) configure(cfg *config.Attendance, flexible map[string]time.Duration) {
@@ -206,9 +206,7 @@ func (a *adaptive) restore(saved scheduleState, now time.Time) {
 	}
 	a.start, a.last = saved.Start, saved.Start
 	a.hold = saved.Start.Add(a.cfg.Interval)
-	if saved.Learned.Ratio > 0 {
-		a.learned = saved.Learned
-	}
+	a.learned = saved.Learned
 }
 
 func (a *adaptive) ages() (due, idle time.Duration) {
@@ -261,7 +259,7 @@ func (a *adaptive) ask(u *user, t time.Time) time.Time {
 		}
 	}
 	for _, h := range u.held {
-		if h.gone || h.day != today && h.day != today.Add(-1) {
+		if h.gone || h.day != today && h.day != a.day.yesterday {
 			continue
 		}
 		for i := range h.task.records {
@@ -275,8 +273,8 @@ func (a *adaptive) ask(u *user, t time.Time) time.Time {
 			// Today may be as yesterday was.
 			for i := range h.task.records {
 				for s := range numSides {
-					if from, _, ok := a.window(h.task, &h.task.records[i], s); ok && from.AddDate(0, 0, 1).After(t) {
-						next = earlier(next, from.AddDate(0, 0, 1))
+					if from, _, ok := a.window(h.task, &h.task.records[i], s); ok && from.Add(24*time.Hour).After(t) {
+						next = earlier(next, from.Add(24*time.Hour))
 					}
 				}
 			}
@@ -355,7 +353,7 @@ func (a *adaptive) window(task *task, r *record, s side) (from, to time.Time, ok
 // punching says whether a punch of u is due at t.
 func (a *adaptive) punching(u *user, t time.Time) bool {
 	for _, h := range u.held {
-		if h.gone || h.day < a.day.day.Add(-1) {
+		if h.gone || h.day < a.day.yesterday {
 			continue
 		}
 		for i := range h.task.records {

@@ -28,7 +28,7 @@ type work struct {
 }
 
 // mostIdle is how many times the idle interval is stretched before the other one is.
-const mostIdle = 4
+const mostIdle = 2
 
 // reserve returns how many of the calls left are kept for repeats, reloads and restarts.
 func reserve(left int) float64 { return 2 + float64(left)/50 }
@@ -124,7 +124,7 @@ func (a *adaptive) ahead(now time.Time, users []*user) work {
 		d := a.learned.expected(day, len(users))
 		w.add(d, 1, d.Punching)
 	}
-	w.punching = time.Duration(float64(w.punching) * a.learned.Ratio)
+	w.punching = time.Duration(float64(w.punching) * a.learned.ratio())
 	return w
 }
 
@@ -159,7 +159,7 @@ func (a *adaptive) profileOf(users []*user) profile {
 	for _, u := range users {
 		works := false
 		for _, h := range u.held {
-			if h.gone || h.day < a.day.day.Add(-1) {
+			if h.gone || h.day < a.day.yesterday {
 				continue
 			}
 			alike[h.task]++
@@ -206,7 +206,8 @@ type learned struct {
 	Whole    bool          // the exporter has seen the day begin
 	Punching time.Duration // so far, of the calls made for punches that were due: calls times the age aimed at
 	Others   int           // so far, calls made for others than those, by the hour
-	Ratio    float64       // of the work of due punches to that of their profiles: people punch and are settled
+	Made     time.Duration // on the days before, like Punching, the older the less
+	Profiles time.Duration // on those days
 	Week     [7]dayWork    // by weekday, the last of each
 }
 
@@ -233,13 +234,21 @@ func (l *learned) turn(day feishu.Day, p plan) bool {
 	}
 	if d := &l.Week[weekday(l.Day)]; l.Whole && d.Known && p.punching <= time.Hour {
 		d.Open = time.Duration(l.Others) * openAge
-		if d.Punching > 0 {
-			l.Ratio = .7*l.Ratio + .3*min(1.2, max(.1, float64(l.Punching)/float64(d.Punching)))
-		}
+		l.Made = l.Made*7/10 + l.Punching
+		l.Profiles = l.Profiles*7/10 + d.Punching
 	}
 	l.Whole = l.Day != 0 && day == l.Day.Add(1)
 	l.Day, l.Punching, l.Others = day, 0, 0
 	return true
+}
+
+// ratio returns what part of the work of a profile is to be done: those who
+// have punched are settled.
+func (l *learned) ratio() float64 {
+	if l.Profiles == 0 {
+		return firstRatio
+	}
+	return max(.2, min(float64(l.Made)/float64(l.Profiles), 1.2))
 }
 
 // expected returns what a day will take: on Monday to Friday the most that any

@@ -44,6 +44,7 @@ type setup struct {
 	cfg     *config.Attendance
 	quota   int
 	options simulator.Options
+	keep    bool // the tap keeps the answers
 }
 
 // baseConfig returns the defaults of the configuration, for users.
@@ -95,7 +96,7 @@ func inBubble(t *testing.T, source simulator.Source, s setup, test func(r *rig))
 // newRig makes a rig whose poller does not run.
 func newRig(t *testing.T, source simulator.Source, s setup) *rig {
 	r := &rig{T: t, log: &logbook{}, server: simulator.NewServer(source, s.options)}
-	r.tap = &tap{next: r.server.Transport()}
+	r.tap = &tap{next: r.server.Transport(), keep: s.keep}
 	r.ledger = feishu.NewLedger(s.quota, feishu.LedgerState{}, time.Now())
 	r.calls = NewAPIMetrics(r.ledger)
 	r.calls.Configure(s.quota, Essential(s.cfg))
@@ -327,6 +328,7 @@ func (l *logbook) lines(parts ...string) []string {
 // encoding/json and types of its own.
 type tap struct {
 	next http.RoundTripper
+	keep bool // the answers too, not only what was asked
 
 	mu      sync.Mutex
 	answers []wireAnswer
@@ -380,7 +382,7 @@ func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.mu.Unlock()
 	req.Body = io.NopCloser(bytes.NewReader(body))
 	resp, err := t.next.RoundTrip(req)
-	if err != nil || resp.StatusCode != http.StatusOK {
+	if err != nil || resp.StatusCode != http.StatusOK || !t.keep {
 		return resp, err
 	}
 	reply, err := io.ReadAll(resp.Body)

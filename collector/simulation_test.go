@@ -39,6 +39,7 @@ var shanghai = time.FixedZone("Asia/Shanghai", 8*60*60)
 func simulate(people int, schedule string, quota int, interval time.Duration, from time.Time) *simulation {
 	cfg := baseConfig(shanghai)
 	cfg.AllGroups = true
+	cfg.MaxAge = 24 * time.Hour // what expires is published anew
 	cfg.Schedule, cfg.Interval = schedule, interval
 	s := &simulation{company: newCompany(people, from), now: from, quota: quota, month: feishu.MonthEnd(from)}
 	s.start(cfg)
@@ -66,10 +67,7 @@ func (s *simulation) run(until time.Time) {
 		for s.poller.collection != nil || s.poller.refresh.running {
 			select {
 			case r := <-s.poller.results:
-				if r.err == nil {
-					s.company.hold(r.batch, s.now, held)
-				}
-				s.poller.take(r, held)
+				s.take(r, held)
 			case r := <-s.poller.refresh.done:
 				s.poller.takeRoster(r, held)
 			}
@@ -77,6 +75,24 @@ func (s *simulation) run(until time.Time) {
 		s.now = held
 	}
 	s.poller.workers.Wait()
+}
+
+// take does what Poller.take does, but publishes nothing: that would be most of the work.
+func (s *simulation) take(r result, held time.Time) {
+	p := s.poller
+	if r.err == nil {
+		s.company.hold(r.batch, s.now, held)
+		p.known.answer(r.batch, r.reply, held)
+		p.schedule.answered(r.batch, held)
+	} else {
+		p.known.fail(r.batch)
+		p.collection.failed[reasonOf(r.err)] += len(r.batch.users)
+	}
+	p.replies.Put(r.reply)
+	if p.collection.left--; p.collection.left == 0 {
+		p.schedule.ended(len(p.collection.failed) > 0)
+		p.collection = nil
+	}
 }
 
 // Left implements budget as the ledger does, which counts from the first day.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -494,9 +495,9 @@ func TestDuringACollection(t *testing.T) {
 		before, _ := r.gather()
 		r.tap.take()
 		table.Set("u000", shiftTask(zone, 20000210, 9, 18, "Normal", "Normal"))
-		n := 0
+		var n atomic.Int64
 		r.change(func(o *simulator.Options) {
-			o.Latency = func() time.Duration { n++; return time.Duration(n) * 10 * time.Second }
+			o.Latency = func() time.Duration { return time.Duration(n.Add(1)) * 10 * time.Second }
 		})
 		r.sleepUntil(start.Add(cfg.Interval + 15*time.Second))
 		began := time.Now()

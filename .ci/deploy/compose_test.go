@@ -219,7 +219,9 @@ func reachable(t *testing.T, project *types.Project, address string) {
 		t.Errorf("%s: no service is called %s", address, host)
 		return
 	}
-	if !slices.ContainsFunc(s.Ports, func(p types.ServicePortConfig) bool { return strconv.Itoa(int(p.Target)) == port && p.HostIP == "127.0.0.1" }) {
+	if !slices.ContainsFunc(s.Ports, func(p types.ServicePortConfig) bool {
+		return strconv.Itoa(int(p.Target)) == port && p.HostIP == "127.0.0.1"
+	}) {
 		t.Errorf("%s: %s does not publish %s on the loopback address", address, host, port)
 	}
 }

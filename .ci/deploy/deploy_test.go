@@ -5,7 +5,6 @@ package deploy
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -122,11 +121,10 @@ func freePort(t *testing.T) string {
 }
 
 // start runs a command until the test ends.
-func start(t *testing.T, env []string, name string, args ...string) *bytes.Buffer {
+func start(t *testing.T, name string, args ...string) {
 	t.Helper()
 	var log bytes.Buffer
 	cmd := exec.Command(name, args...)
-	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -142,7 +140,6 @@ func start(t *testing.T, env []string, name string, args ...string) *bytes.Buffe
 			t.Logf("%s:\n%s", filepath.Base(name), log.String())
 		}
 	})
-	return &log
 }
 
 // eventually runs a command until it succeeds.
@@ -185,6 +182,6 @@ func moduleVersion(t *testing.T, file, module string) string {
 			return f[1]
 		}
 	}
-	t.Fatal(errors.New(file + " does not require " + module))
+	t.Fatalf("%s does not require %s", file, module)
 	return ""
 }

@@ -259,6 +259,6 @@ func TestImageHealthCheck(t *testing.T) {
 	if out, err := exec.Command(b.binary, probe...).CombinedOutput(); err == nil {
 		t.Errorf("healthy though nobody serves: %s", out)
 	}
-	start(t, nil, b.binary, "--demo", "--state.file="+filepath.Join(t.TempDir(), "state"), "--web.listen-address=127.0.0.1:"+free)
+	start(t, b.binary, "--demo", "--state.file="+filepath.Join(t.TempDir(), "state"), "--web.listen-address=127.0.0.1:"+free)
 	eventually(t, b.binary, probe...)
 }
