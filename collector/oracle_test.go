@@ -436,7 +436,7 @@ func checkSums(t *testing.T, got series, users int) {
 // Every attendance family, series by series, over tenants to whom everything
 // happens: at the start, a round later, and on the next day.
 func TestNumbersOfRandomTenants(t *testing.T) {
-	for seed := range 12 {
+	for seed := range 10 {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			rnd := rand.New(rand.NewPCG(uint64(seed), 1))

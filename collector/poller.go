@@ -446,5 +446,11 @@ func (p *Poller) takeRoster(r refreshed, now time.Time) {
 	p.dirty = true
 	p.schedule.configure(p.cfg, p.roster.names.flexible)
 	p.known.setRoster(p.roster.members(p.cfg), now)
+	if r.members != nil && len(p.known.users) == 0 {
+		// There is nobody to collect for, and that is the failure.
+		p.status.collections++
+		p.status.failures[reasonOf(r.members)]++
+		p.status.lastCollection, p.status.up = now, false
+	}
 	p.publish(now)
 }

@@ -22,6 +22,7 @@ func TestRefusedUsersAreSaidOnce(t *testing.T) {
 	table.SetStatus(simulator.Invalid, users[:30]...)
 	table.SetStatus(simulator.Unauthorized, users[40:43]...)
 	cfg := baseConfig(zone, users...)
+	cfg.Interval, cfg.MaxAge = time.Hour, time.Hour
 	inBubble(t, table, setup{start: time.Date(2000, 2, 10, 12, 0, 0, 0, zone), cfg: cfg}, func(r *rig) {
 		r.sleep(24 * time.Hour)
 		invalid, unauthorized := r.log.lines("knows no such users"), r.log.lines("no permission for these users")

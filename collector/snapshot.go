@@ -28,6 +28,7 @@ type Totals struct {
 	Missing, Overdue int            // punches of today
 	Users            map[string]int // by state
 	Collections      int            // that have ended
+	Ready            bool           // one has, if only in the process before
 	Up               bool           // the last one got an answer for everybody
 	LastSuccess, Due time.Time
 }
@@ -237,7 +238,7 @@ func (b *builder) infos() {
 }
 
 func totals(n *numbers, st *status, today feishu.Day) Totals {
-	t := Totals{Day: today, Users: map[string]int{}, LastSuccess: st.lastSuccess, Up: st.up, Collections: st.collections}
+	t := Totals{Day: today, Users: map[string]int{}, LastSuccess: st.lastSuccess, Up: st.up, Collections: st.collections, Ready: !st.lastCollection.IsZero()}
 	if n.due != 0 {
 		t.Due = time.Unix(0, n.due)
 	}

@@ -15,9 +15,14 @@ func DayOf(t time.Time) Day {
 	return Day(y*10000 + int(m)*100 + d)
 }
 
-// Midnight returns the moment at which the day begins in loc.
+// Midnight returns the moment at which the day begins in loc: where clocks are
+// set forward at midnight, the moment of that.
 func (d Day) Midnight(loc *time.Location) time.Time {
-	return time.Date(int(d)/10000, time.Month(int(d)/100%100), int(d)%100, 0, 0, 0, 0, loc)
+	t := time.Date(int(d)/10000, time.Month(int(d)/100%100), int(d)%100, 0, 0, 0, 0, loc)
+	if DayOf(t) < d {
+		_, t = t.ZoneBounds()
+	}
+	return t
 }
 
 // Add returns the day n days later; n may be negative.

@@ -12,7 +12,7 @@ import (
 
 // window is a second as the limiter sees it: Feishu counts calls as they
 // arrive, and how long they travel varies.
-const window = 1045 * time.Millisecond
+const window = 1042 * time.Millisecond
 
 // limiter lets at most n calls begin in any window. Each call holds one of n
 // slots, which comes back a window after its request was written, so that no

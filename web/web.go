@@ -43,7 +43,7 @@ func NewHandler(o Options) http.Handler {
 		fmt.Fprintln(w, "healthy")
 	})
 	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
-		if o.Snapshot().Totals.Collections == 0 {
+		if !o.Snapshot().Totals.Ready {
 			http.Error(w, "the first collection is still running", http.StatusServiceUnavailable)
 			return
 		}
@@ -96,7 +96,7 @@ func today(t collector.Totals, now time.Time) string {
 func freshness(t collector.Totals, now time.Time) string {
 	late := now.Sub(t.Due).Round(time.Second)
 	switch {
-	case t.LastSuccess.IsZero() && t.Collections == 0:
+	case !t.Ready:
 		return "the first collection is running"
 	case t.LastSuccess.IsZero():
 		return "never collected in full: the log says why"

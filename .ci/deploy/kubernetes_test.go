@@ -35,10 +35,10 @@ const lastApplied = 256 << 10
 
 // kustomize builds a folder of deploy/kubernetes and decodes each object into
 // the type of its API, which must know every field.
-func kustomize(t *testing.T, dir string, restrictions types.LoadRestrictions) objects {
+func kustomize(t *testing.T, dir string) objects {
 	t.Helper()
 	options := krusty.MakeDefaultOptions()
-	options.LoadRestrictions = restrictions
+	options.LoadRestrictions = types.LoadRestrictionsRootOnly // as kubectl apply -k has it
 	made, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), filepath.Join(repository, "deploy/kubernetes", dir))
 	if err != nil {
 		t.Fatal(err)
@@ -98,14 +98,16 @@ func subset(selector, labels map[string]string) bool {
 	return len(selector) > 0
 }
 
-func TestKubernetesExporterNeedsNoFilesFromElsewhere(t *testing.T) {
-	kustomize(t, "exporter", types.LoadRestrictionsRootOnly)
+func TestKubernetesExporterAlone(t *testing.T) {
+	if o := kustomize(t, "exporter"); len(o.deployments) != 1 || len(o.configMaps) != 1 {
+		t.Errorf("%d deployments and %d ConfigMaps, want 1 of each", len(o.deployments), len(o.configMaps))
+	}
 }
 
 func TestKubernetesExporters(t *testing.T) {
 	for dir, tenants := range map[string]int{"base": 1, "overlays/two-tenants": 2} {
 		t.Run(dir, func(t *testing.T) {
-			o := kustomize(t, dir, types.LoadRestrictionsNone)
+			o := kustomize(t, dir)
 			if len(o.deployments) != tenants || len(o.services) != tenants || len(o.monitors) != tenants || len(o.claims) != tenants {
 				t.Fatalf("%d deployments, %d services, %d service monitors, %d volumes; want %d of each",
 					len(o.deployments), len(o.services), len(o.monitors), len(o.claims), tenants)
@@ -258,7 +260,7 @@ func TestKubernetesRulesAreThoseOfAlerts(t *testing.T) {
 			t.Errorf("%s does not hold the rules of %s", file, rules)
 		}
 	}
-	if o := kustomize(t, "base", types.LoadRestrictionsNone); len(o.rules) != 1 {
+	if o := kustomize(t, "base"); len(o.rules) != 1 {
 		t.Errorf("%d PrometheusRules in the base, want 1: a second language would fire each alert twice", len(o.rules))
 	}
 }
@@ -274,7 +276,7 @@ func TestKubernetesDashboards(t *testing.T) {
 	}
 	for _, dir := range []string{"base", "overlays/two-tenants"} {
 		got := map[string]string{}
-		for _, c := range kustomize(t, dir, types.LoadRestrictionsNone).configMaps {
+		for _, c := range kustomize(t, dir).configMaps {
 			if c.Labels["grafana_dashboard"] != "" {
 				maps.Copy(got, c.Data)
 			}

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// exposure is the most that `systemd-analyze security` may say, in tenths: a
-// service that needs the network cannot go much below 1.
+// exposure is the most that `systemd-analyze security` may say, in tenths: the
+// rest is the network, which the exporter is for.
 const exposure = "15"
 
 // units copies the units to a folder of their own, where they run the binary
