@@ -201,7 +201,7 @@ var exporter = []alert{
 		pending:  10 * time.Minute,
 		summary: text{
 			"Prometheus has no attendance exporter to scrape.",
-			"Prometheus 中没有考勤 exporter 抓取目标。",
+			"Prometheus 中没有考勤采集器抓取目标。",
 		},
 		description: text{
 			`No target has the job {{ $labels.job }}: attendance is not watched. Look at the scrape configuration and the service discovery; if the job has another name, generate the rules with it.`,
@@ -215,7 +215,7 @@ var exporter = []alert{
 		pending:  5 * time.Minute,
 		summary: text{
 			"Prometheus cannot scrape an attendance exporter.",
-			"Prometheus 无法抓取考勤 exporter。",
+			"Prometheus 无法抓取考勤采集器。",
 		},
 		description: text{
 			`<tenant> does not answer: its tenant's attendance is not watched. Look whether the process runs, at its log, and at the network between.`,
@@ -269,7 +269,7 @@ var exporter = []alert{
 		},
 		description: text{
 			`The app of <tenant> may not do what the exporter needs. Grant the scope that the exporter's log names and publish a version of the app, or widen its data range in the attendance console.`,
-			`<tenant> 的应用缺少 exporter 所需的权限。请按日志开通权限范围并发布新版本，或在考勤后台扩大应用的数据权限范围。`,
+			`<tenant> 的应用缺少采集器所需的权限。请按日志开通权限范围并发布新版本，或在考勤后台扩大应用的数据权限范围。`,
 		},
 	},
 	{
@@ -278,11 +278,11 @@ var exporter = []alert{
 		expr:     problem("quota"),
 		summary: text{
 			"The month's API quota of the Feishu tenant is used up.",
-			"飞书租户本月 API 调用额度已用完。",
+			"飞书租户本月 API 调用配额已用完。",
 		},
 		description: text{
 			`Feishu answers <tenant> no more until the 1st of next month. The quota is shared by all apps of the tenant: see who used it, upgrade the plan, or lengthen the intervals for next month.`,
-			`飞书在下月1日前不再响应 <tenant>。额度由租户内所有应用共用：请查明用量来源、升级套餐，或为下月延长采集间隔。`,
+			`飞书在下月1日前不再响应 <tenant>。配额由租户内所有应用共用：请查明用量来源、升级套餐，或为下月延长采集间隔。`,
 		},
 	},
 	{
@@ -297,11 +297,11 @@ feishu_attendance_api_month_calls
 		pending: time.Hour,
 		summary: text{
 			"The month's API quota will not last.",
-			"本月飞书 API 调用额度将不够用。",
+			"本月飞书 API 调用配额将不够用。",
 		},
 		description: text{
 			`At the last week's pace <tenant> will have made {{ $value | printf "%.0f" }} calls by the end of the month<quota>. Lengthen the intervals, refresh the members less often, or raise the quota.`,
-			`按最近一周的速度，<tenant> 到月底将调用 {{ $value | printf "%.0f" }} 次<quota>。请延长采集间隔、降低成员刷新频率，或提高额度。`,
+			`按最近一周的速度，<tenant> 到月底将调用 {{ $value | printf "%.0f" }} 次<quota>。请延长采集间隔、降低成员刷新频率，或提高配额。`,
 		},
 	},
 	{
@@ -386,7 +386,7 @@ sum without (api, reason) (increase(feishu_attendance_api_requests_total{reason!
 		pending:  10 * time.Minute,
 		summary: text{
 			"The exporter cannot write its state file.",
-			"exporter 无法写入状态文件。",
+			"采集器无法写入状态文件。",
 		},
 		description: text{
 			`<tenant> fails to write its state file: a restart would lose or repeat counted changes. Look at the disk, the path of --state.file and the rights on its folder.`,
@@ -400,7 +400,7 @@ sum without (api, reason) (increase(feishu_attendance_api_requests_total{reason!
 		pending:  10 * time.Minute,
 		summary: text{
 			"The exporter refused its changed configuration.",
-			"exporter 拒绝了新的配置。",
+			"采集器拒绝了新的配置。",
 		},
 		description: text{
 			`<tenant> runs on with its old configuration: the last reload failed. --config.check names the line.`,
@@ -432,7 +432,7 @@ unless on (job, instance)
 
 var staleDescription = text{
 	`Answers for <tenant> are {{ $value | humanizeDuration }} late: the numbers are old<problems>. Look at the exporter's log and at its way to Feishu.`,
-	`<tenant> 的数据已迟到 {{ $value | humanizeDuration }}<problems>。请查看 exporter 日志以及到飞书的网络。`,
+	`<tenant> 的数据已迟到 {{ $value | humanizeDuration }}<problems>。请查看采集器日志以及到飞书的网络。`,
 }
 
 // recent is a gauge bridged over failed scrapes, which would start `for` anew.
@@ -541,7 +541,7 @@ func words(lang Language, o Options) *strings.Replacer {
 		"<reasons>", with(query("sort_desc(sum by (reason) (increase(feishu_attendance_api_requests_total"+tenantSelector+`, reason!="ok"}[1h])) > 0)`, tenantLabels),
 			in(": ", "：")+list(".", "{{ $s.Labels.reason }} {{ $s.Value | printf `%.0f` }}"), ""),
 		"<quota>", with(query("feishu_attendance_api_month_quota_calls"+tenantSelector+"}", tenantLabels),
-			in(" (quota: "+count+")", "（额度"+count+"）"), ""),
+			in(" (quota: "+count+")", "（配额"+count+"）"), ""),
 	)
 }
 

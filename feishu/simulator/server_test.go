@@ -568,7 +568,7 @@ func TestMonthlyQuota(t *testing.T) {
 		if n := s.MonthCalls(); n != 2 {
 			t.Errorf("%d calls counted, want 2", n)
 		}
-		time.Sleep(feishu.Day(20000201).Midnight(shanghai).Sub(time.Now()))
+		time.Sleep(time.Until(feishu.Day(20000201).Midnight(shanghai)))
 		c.bearer, _ = c.token(DefaultAppID, DefaultAppSecret)
 		if a := c.do("GET", "attendance/v1/shifts", ""); a.status != 200 || s.MonthCalls() != 1 {
 			t.Errorf("next month: %d counted, %s", s.MonthCalls(), a.body)
@@ -580,43 +580,43 @@ func TestFaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(oneOfEach(), Options{})
 		c := newTenant(t, s)
-		try := func(f Fault) (*answer, error, time.Duration) {
+		try := func(f Fault) (*answer, time.Duration, error) {
 			s.Change(func(o *Options) { o.Fault = func(string, int, *http.Request) Fault { return f } })
 			start := time.Now()
 			a, err := c.try("POST", tasksPath, tasksBody(today, today, false, "punched"))
-			return a, err, time.Since(start)
+			return a, time.Since(start), err
 		}
-		whole, err, took := try(Fault{})
+		whole, took, err := try(Fault{})
 		if err != nil || took != 0 {
 			t.Fatalf("no fault: %v after %v", err, took)
 		}
-		if a, err, took := try(Fault{Delay: time.Minute}); err != nil || took != time.Minute || !bytes.Equal(a.body, whole.body) {
+		if a, took, err := try(Fault{Delay: time.Minute}); err != nil || took != time.Minute || !bytes.Equal(a.body, whole.body) {
 			t.Errorf("delay: %v after %v", err, took)
 		}
-		if a, err, _ := try(Fault{Status: 502, Body: []byte("<html>"), ContentType: "text/html", Header: http.Header{"Retry-After": {"3"}}}); err != nil || a.status != 502 || string(a.body) != "<html>" || a.header.Get("Retry-After") != "3" || a.header.Get("Content-Type") != "text/html" {
+		if a, _, err := try(Fault{Status: 502, Body: []byte("<html>"), ContentType: "text/html", Header: http.Header{"Retry-After": {"3"}}}); err != nil || a.status != 502 || string(a.body) != "<html>" || a.header.Get("Retry-After") != "3" || a.header.Get("Content-Type") != "text/html" {
 			t.Errorf("raw body: %v %+v", err, a)
 		}
-		if a, err, _ := try(Fault{Status: 500, Code: 1225000, Msg: "internal server error"}); err != nil || a.status != 500 || a.Code != 1225000 || a.Msg != "internal server error" || a.Error.LogID == "" {
+		if a, _, err := try(Fault{Status: 500, Code: 1225000, Msg: "internal server error"}); err != nil || a.status != 500 || a.Code != 1225000 || a.Msg != "internal server error" || a.Error.LogID == "" {
 			t.Errorf("error body: %v %+v", err, a)
 		}
-		if a, err, _ := try(Fault{Truncate: 100}); !errors.Is(err, io.ErrUnexpectedEOF) || !bytes.Equal(a.body, whole.body[:100]) {
+		if a, _, err := try(Fault{Truncate: 100}); !errors.Is(err, io.ErrUnexpectedEOF) || !bytes.Equal(a.body, whole.body[:100]) {
 			t.Errorf("truncated: %v", err)
 		}
-		if _, err, _ := try(Fault{Reset: true}); !errors.Is(err, syscall.ECONNRESET) {
+		if _, _, err := try(Fault{Reset: true}); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("reset: %v", err)
 		}
-		if _, err, _ := try(Fault{Refuse: true}); !errors.Is(err, syscall.ECONNREFUSED) {
+		if _, _, err := try(Fault{Refuse: true}); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("refused: %v", err)
 		}
 		pauses := time.Duration((len(whole.body) + 1023) / 1024)
-		if a, err, took := try(Fault{Slow: time.Second}); err != nil || took != pauses*time.Second || !bytes.Equal(a.body, whole.body) {
+		if a, took, err := try(Fault{Slow: time.Second}); err != nil || took != pauses*time.Second || !bytes.Equal(a.body, whole.body) {
 			t.Errorf("slow: %v after %v", err, took)
 		}
 		c.http.Timeout = 5 * time.Second
-		if _, err, took := try(Fault{Hang: true}); !errors.Is(err, context.DeadlineExceeded) || took != 5*time.Second {
+		if _, took, err := try(Fault{Hang: true}); !errors.Is(err, context.DeadlineExceeded) || took != 5*time.Second {
 			t.Errorf("hang: %v after %v", err, took)
 		}
-		if _, err, took := try(Fault{Slow: 10 * time.Second}); !errors.Is(err, context.DeadlineExceeded) || took != 5*time.Second {
+		if _, took, err := try(Fault{Slow: 10 * time.Second}); !errors.Is(err, context.DeadlineExceeded) || took != 5*time.Second {
 			t.Errorf("slower than the client waits: %v after %v", err, took)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -637,7 +637,7 @@ func TestFaults(t *testing.T) {
 			t.Errorf("%d calls arrived, want the one before the context's end", n)
 		}
 		s.Change(func(o *Options) { o.Latency = func() time.Duration { return 2 * time.Second } })
-		if _, err, took := try(Fault{Delay: time.Second}); err != nil || took != 3*time.Second {
+		if _, took, err := try(Fault{Delay: time.Second}); err != nil || took != 3*time.Second {
 			t.Errorf("latency: %v after %v", err, took)
 		}
 	})
