@@ -352,15 +352,14 @@ func addTitles(titles map[string]bool, model any) {
 
 // TestReadmeConfiguration checks README's configuration as README says.
 func TestReadmeConfiguration(t *testing.T) {
-	const secret = "/etc/feishu/app_secret"
 	_, after, _ := strings.Cut(readDoc(t, "README.md"), "```yaml\n# feishu_attendance_exporter.yml\n")
 	text, _, ok := strings.Cut(after, "```")
-	if !ok || !strings.Contains(text, secret) {
-		t.Fatalf("README.md has no configuration with %s", secret)
+	if !ok {
+		t.Fatal("README.md has no configuration")
 	}
-	file := filepath.Join(t.TempDir(), "app_secret")
-	write(t, file, "secretOfAnApp")
-	code, stdout, stderr := once("--config.check", "--config.file", configFile(t, strings.ReplaceAll(text, secret, file)))
+	config := configFile(t, text)
+	write(t, filepath.Join(filepath.Dir(config), "app_secret"), "secretOfAnApp")
+	code, stdout, stderr := once("--config.check", "--config.file", config)
 	if code != 0 || !strings.HasPrefix(stdout, "configuration: good\n") {
 		t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 	}
