@@ -30,7 +30,7 @@ func TestCheckOffline(t *testing.T) {
 	}{
 		"quota suffices": {
 			users: 120, lines: []string{"interval: 15m"},
-			want: []string{"users: 120 listed", "3 a round", "8640 a month", "monthly_quota: 10000 calls suffice"},
+			want: []string{"users: 120 listed", "3 a round", "8700 a month", "monthly_quota: 10000 calls suffice"},
 		},
 		"quota does not suffice": {
 			users: 120, lines: []string{"interval: 5m"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"net/http"
 	"time"
 
@@ -18,15 +19,19 @@ const demoSeed = 1
 type demo struct {
 	cfg  *config.Config
 	stop func()
+	look string // where the exporter can be looked at
 }
 
-func startDemo(now time.Time) (*demo, error) {
+func startDemo(now time.Time, listen string) (*demo, error) {
 	company := simulator.NewCompany(demoSeed, simulator.DemoZone(now))
 	baseURL, stop, err := simulator.NewServer(company, simulator.Options{Fault: demoFault}).Listen()
 	if err != nil {
 		return nil, err
 	}
-	return &demo{stop: stop, cfg: &config.Config{
+	if host, port, err := net.SplitHostPort(listen); err == nil && host == "" {
+		listen = net.JoinHostPort("localhost", port)
+	}
+	return &demo{stop: stop, look: "http://" + listen + "/", cfg: &config.Config{
 		Feishu: config.Feishu{
 			BaseURL:        baseURL,
 			AppID:          simulator.DefaultAppID,
@@ -67,6 +72,6 @@ func demoFault(api string, n int, _ *http.Request) simulator.Fault {
 // load stands in for reading a file.
 func (d *demo) load(logger log.Logger) (*config.Config, error) {
 	level.Info(logger).Log("msg", "demo: a simulated company, no account and no file needed",
-		"time_there", time.Now().In(d.cfg.Attendance.TimeZone).Format("15:04"), "time_zone", d.cfg.Attendance.TimeZone)
+		"time_there", time.Now().In(d.cfg.Attendance.TimeZone).Format("15:04"), "time_zone", d.cfg.Attendance.TimeZone, "look_at", d.look)
 	return d.cfg, nil
 }

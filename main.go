@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -29,6 +31,7 @@ import (
 	"github.com/prometheus/common/version"
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
+	"go.yaml.in/yaml/v3"
 
 	"feishu_attendance_exporter/collector"
 	"feishu_attendance_exporter/config"
@@ -83,7 +86,7 @@ func (f *flags) run(ctx context.Context, logger, bare log.Logger, stdout io.Writ
 	// What is wanted.
 	load := f.loadFile
 	if f.demo {
-		tenant, err := startDemo(time.Now())
+		tenant, err := startDemo(time.Now(), (*f.web.WebListenAddresses)[0])
 		if err != nil {
 			return err
 		}
@@ -125,7 +128,9 @@ func (f *flags) run(ctx context.Context, logger, bare log.Logger, stdout io.Writ
 	if state != nil {
 		poller.Resume(state, ledger.State)
 	}
+	f.warnExposed(cfg, logger)
 	settings := newSettings(cfg, func() (*config.Config, error) { return load(logger) }, func(cfg *config.Config) {
+		f.warnExposed(cfg, logger)
 		ledger.SetQuota(cfg.Feishu.MonthlyQuota)
 		calls.Configure(cfg.Feishu.MonthlyQuota, collector.Essential(&cfg.Attendance))
 		client.Configure(clientConfig(cfg))
@@ -141,31 +146,17 @@ func (f *flags) run(ctx context.Context, logger, bare log.Logger, stdout io.Writ
 	// Who cannot serve, for a port that is taken say, makes no calls.
 	listening := make(chan struct{})
 	serving := sync.OnceFunc(func() { close(listening) })
-	server := &http.Server{
-		Handler: web.NewHandler(web.Options{
-			MetricsPath: f.telemetryPath,
-			Metrics: promhttp.InstrumentMetricHandler(registry, promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-				ErrorLog:            errorLog,
-				ErrorHandling:       promhttp.ContinueOnError,
-				Registry:            registry,
-				MaxRequestsInFlight: maxScrapes,
-				EnableOpenMetrics:   true,
-			})),
-			Snapshot: poller.Snapshot,
-			Config:   settings.String,
-			Reload:   settings.reload,
-			Version:  version.Info(),
-		}),
-		BaseContext: func(net.Listener) context.Context {
-			serving()
-			return context.Background()
-		},
-		ErrorLog:          errorLog,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      2 * time.Minute,
-		IdleTimeout:       5 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
+	server := newServer(web.NewHandler(web.Options{
+		MetricsPath: f.telemetryPath,
+		Metrics:     metricsHandler(registry, errorLog),
+		Snapshot:    poller.Snapshot,
+		Config:      settings.String,
+		Reload:      settings.reload,
+		Version:     version.Info(),
+	}), errorLog)
+	server.BaseContext = func(net.Listener) context.Context {
+		serving()
+		return context.Background()
 	}
 
 	level.Info(logger).Log("msg", "starting", "version", version.Info())
@@ -213,6 +204,30 @@ const (
 	shutdownTimeout = 5 * time.Second
 	probeTimeout    = 5 * time.Second
 )
+
+// newServer returns a server that no slow or greedy client can hold for long.
+func newServer(handler http.Handler, errorLog *stdlog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ErrorLog:          errorLog,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      2 * time.Minute,
+		IdleTimeout:       5 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	}
+}
+
+// metricsHandler serves what registry gathers.
+func metricsHandler(registry *prometheus.Registry, errorLog *stdlog.Logger) http.Handler {
+	return promhttp.InstrumentMetricHandler(registry, promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		ErrorLog:            errorLog,
+		ErrorHandling:       promhttp.ContinueOnError,
+		Registry:            registry,
+		MaxRequestsInFlight: maxScrapes,
+		EnableOpenMetrics:   true,
+	}))
+}
 
 // clientConfig says how to reach Feishu.
 func clientConfig(cfg *config.Config) feishu.Config {
@@ -266,6 +281,31 @@ func parseFlags(args []string, stdout io.Writer) (*flags, error) {
 		return nil, err
 	}
 	return f, web.CheckPath(f.telemetryPath)
+}
+
+// warnExposed warns of personal data that other machines can read without TLS
+// and without a password.
+func (f *flags) warnExposed(cfg *config.Config, logger log.Logger) {
+	if cfg.Attendance.Exceptions && !f.demo && f.exposed() {
+		level.Warn(logger).Log("msg", "exceptions: true serves personal data to whoever reaches the listen address: listen on loopback only (--web.listen-address), or set up TLS or basic auth (--web.config.file)")
+	}
+}
+
+// exposed takes for exposed what it cannot tell, such as systemd's sockets. A
+// broken web configuration is for the server to refuse.
+func (f *flags) exposed() bool {
+	var guards struct {
+		TLS   map[string]any    `yaml:"tls_server_config"`
+		Users map[string]string `yaml:"basic_auth_users"`
+	}
+	text, err := os.ReadFile(*f.web.WebConfigFile)
+	if err == nil && yaml.Unmarshal(text, &guards) == nil && len(guards.TLS)+len(guards.Users) > 0 {
+		return false
+	}
+	return *f.web.WebSystemdSocket || slices.ContainsFunc(*f.web.WebListenAddresses, func(address string) bool {
+		host, _, err := net.SplitHostPort(address)
+		return err != nil || host != "localhost" && !net.ParseIP(host).IsLoopback()
+	})
 }
 
 // probe asks a running exporter whether it serves.

@@ -21,7 +21,6 @@ type adaptive struct {
 
 	plan    plan
 	planned time.Time // when the plan was made; zero: there is none
-	profile profile   // of today, as far as it is known
 	learned learned
 	day     calendarDay
 
@@ -193,7 +192,7 @@ func (a *adaptive) ended(failed bool) {
 func (a *adaptive) next(time.Time) time.Time { return a.wake }
 
 func (a *adaptive) state() scheduleState {
-	return scheduleState{Round: a.start.Add(a.cfg.Interval), Start: a.start, Learned: a.learned}
+	return scheduleState{Round: a.last.Add(a.cfg.Interval), Start: a.start, Learned: a.learned}
 }
 
 // restore goes on with the due times that were saved with the users. Had the
@@ -210,33 +209,36 @@ func (a *adaptive) restore(saved scheduleState, now time.Time) {
 }
 
 func (a *adaptive) ages() (due, idle time.Duration) {
-	if a.planned.IsZero() && a.plan == (plan{}) {
-		return a.cfg.Interval, a.cfg.IdleInterval
+	if a.plan.days == 0 {
+		return a.cfg.Interval, a.cfg.IdleInterval // nobody has been asked yet
 	}
 	return a.step(), a.plan.idle
 }
 
+// grid is what steps fit into.
+const grid = 4 * time.Hour
+
 // step returns the time between two calls for the same due punch: the plan's,
-// made to fit into the hour, so that all whose punch is due fall due together.
+// made to fit into the grid, so that all whose punch is due fall due together.
 func (a *adaptive) step() time.Duration {
-	if a.plan.punching > time.Hour {
+	if a.plan.scarce {
 		return a.plan.punching
 	}
-	n := int(math.Ceil(float64(time.Hour) / float64(a.cfg.Interval)))
+	n := int(math.Ceil(float64(grid) / float64(a.cfg.Interval)))
 	if a.plan.punching > a.cfg.Interval {
-		n = int(time.Hour / a.plan.punching)
+		n = int(grid / a.plan.punching)
 	}
-	return time.Hour / time.Duration(max(n, 1))
+	return grid / time.Duration(n)
 }
 
 // tick returns the first moment of the grid of steps that is not before t.
 func (a *adaptive) tick(t time.Time) time.Time {
-	if a.plan.punching > time.Hour {
+	if a.plan.scarce {
 		return t
 	}
-	hour, step := t.Truncate(time.Hour), a.step()
-	n := (t.Sub(hour) + step - 1) / step
-	return earlier(hour.Add(n*step), hour.Add(time.Hour))
+	begin, step := t.Truncate(grid), a.step()
+	n := (t.Sub(begin) + step - 1) / step
+	return earlier(begin.Add(n*step), begin.Add(grid))
 }
 
 // ask returns when to ask for u again, who was answered at t.
@@ -246,8 +248,14 @@ func (a *adaptive) ask(u *user, t time.Time) time.Time {
 	if u.verdict == verdictPending || u.since != 0 && u.swept < pastDays(today, a.cfg.Lookback).to {
 		return t
 	}
-	// Everybody is met once a day, in a new month as soon as it has begun.
-	next := earlier(a.turn(max(1, a.plan.days)), feishu.MonthEnd(t)).Add(afterTurn)
+	// Everybody is met once a day; where the calls do not suffice for that, as
+	// soon as there are those of a new month.
+	round := a.day.next
+	if a.plan.days > 1 {
+		round = earlier(today.Add(a.plan.days).Midnight(a.cfg.TimeZone), feishu.MonthEnd(t))
+	}
+	round = round.Add(afterTurn)
+	next := round
 	if u.verdict != verdictAnswered {
 		return earlier(next, a.byDay(t.Add(a.openAge())))
 	}
@@ -267,14 +275,10 @@ func (a *adaptive) ask(u *user, t time.Time) time.Time {
 				if at, ok := a.askPunch(h.task, &h.task.records[i], s, t, works); ok {
 					next = earlier(next, at)
 				}
-			}
-		}
-		if works && !scheduled {
-			// Today may be as yesterday was.
-			for i := range h.task.records {
-				for s := range numSides {
-					if from, _, ok := a.window(h.task, &h.task.records[i], s); ok && from.Add(24*time.Hour).After(t) {
-						next = earlier(next, from.Add(24*time.Hour))
+				if at := h.task.records[i].punches[s].scheduled; works && !scheduled && at != 0 {
+					// Today may be as yesterday was.
+					if from := time.Unix(int64(at), 0).Add(24*time.Hour - near); from.After(t) {
+						next = earlier(next, from)
 					}
 				}
 			}
@@ -283,12 +287,15 @@ func (a *adaptive) ask(u *user, t time.Time) time.Time {
 	if works {
 		next = earlier(next, t.Add(a.plan.idle))
 	}
-	if (works || !tasks) && !scheduled && a.plan.punching <= time.Hour {
+	if (works || !tasks) && !scheduled {
 		for _, at := range [...]time.Duration{morning, evening} {
 			if at := a.day.midnight.Add(at); at.After(t) {
 				next = earlier(next, at)
 			}
 		}
+	}
+	if a.plan.scarce && next.Before(t.Add(a.plan.punching)) {
+		next = earlier(round, t.Add(a.plan.punching))
 	}
 	return next
 }
@@ -306,7 +313,7 @@ func (a *adaptive) askPunch(task *task, r *record, s side, t time.Time, works bo
 	if !ok {
 		return time.Time{}, false
 	}
-	if a.plan.punching > time.Hour {
+	if a.plan.scarce {
 		// There are so few calls that they must come when most have punched.
 		from = to
 	}
@@ -385,14 +392,6 @@ func (a *adaptive) byDay(t time.Time) time.Time {
 		return day.next.Add(morning)
 	}
 	return t
-}
-
-// turn returns the midnight that many days on.
-func (a *adaptive) turn(days int) time.Time {
-	if days == 1 {
-		return a.day.next
-	}
-	return a.day.day.Add(days).Midnight(a.cfg.TimeZone)
 }
 
 // rests says that the task is of a rest day.

@@ -10,9 +10,10 @@ import (
 
 // A plan is how old results may become.
 type plan struct {
-	punching time.Duration // of users whose punch is due; above an hour nobody is asked more often
+	punching time.Duration // of users whose punch is due
 	idle     time.Duration // of users who work today and whose punch is not
 	days     int           // from one round, in which everybody is asked, to the next
+	scarce   bool          // nobody is asked more often than once in the time that punching says
 }
 
 // work is what a stretch of time will take in calls. The calls of the rounds
@@ -35,7 +36,7 @@ func reserve(left int) float64 { return 2 + float64(left)/50 }
 
 // needed returns the calls that it takes where no interval is stretched.
 func (w work) needed(cfg *config.Attendance) float64 {
-	return float64(w.round*w.rounds) + over(w.punching, cfg.Interval) + over(w.open, openAge) + over(w.idle, cfg.IdleInterval)
+	return float64(w.round*w.rounds) + over(w.punching, cfg.Interval) + over(w.open, openAge) + over(w.idle, max(cfg.IdleInterval, cfg.Interval))
 }
 
 func over(work, age time.Duration) float64 { return float64(work) / float64(age) }
@@ -55,24 +56,26 @@ func (w work) plan(cfg *config.Attendance, left int, limited bool) plan {
 	pressed := spare - over(w.open, openAge) - over(w.idle, most)
 	each := spare / (float64(max(w.round, 1)) * max(w.workDays, 1))
 	switch {
+	case spare < 0:
+		p.days = max(w.rounds, 1)
+		if rounds := (float64(left) - reserve(left)) / float64(max(w.round, 1)); rounds >= 1 {
+			p.days = int(math.Ceil(float64(w.rounds) / rounds))
+		}
+		p.punching, p.scarce = time.Duration(p.days)*24*time.Hour, true
 	case atEase >= over(w.idle, most):
 		p.idle = max(p.idle, stretch(w.idle, atEase))
 	case pressed >= over(w.punching, max(time.Hour, p.punching)):
 		p.idle = most
 		p.punching = max(p.punching, stretch(w.punching, pressed))
 	case each >= 2:
-		p.punching, p.idle = max(8*time.Hour, p.punching), max(24*time.Hour, most)
+		p.punching, p.scarce = 8*time.Hour, true
 	case each >= 1:
-		p.punching, p.idle = max(12*time.Hour, p.punching), max(24*time.Hour, most)
+		p.punching, p.scarce = 12*time.Hour, true
 	default:
-		p.punching, p.idle = max(24*time.Hour, p.punching), max(24*time.Hour, most)
+		p.punching, p.scarce = 24*time.Hour, true
 	}
-	if spare < 0 {
-		p.days = w.rounds // until a round is to be had
-		if rounds := int((float64(left) - reserve(left)) / float64(w.round)); rounds > 0 {
-			p.days = (w.rounds + rounds - 1) / rounds
-		}
-		p.punching, p.idle = time.Duration(p.days)*24*time.Hour, time.Duration(p.days)*24*time.Hour
+	if p.scarce {
+		p.idle = max(p.punching, 24*time.Hour)
 	}
 	return p
 }
@@ -180,8 +183,8 @@ func (a *adaptive) profileOf(users []*user) profile {
 					continue
 				}
 				at := time.Unix(int64(punch.scheduled), 0).Sub(a.day.midnight)
-				first, last := (at-near)/quarter, (at+near+a.flexible[task.shift]-1)/quarter
-				for q := max(first, 0); q <= min(last, time.Duration(len(p.people)-1)); q++ {
+				from, to := max(at-near, 0), min(at+near+a.flexible[task.shift], time.Duration(len(p.people))*quarter)
+				for q := from / quarter; q*quarter < to; q++ {
 					p.people[q] += people
 				}
 			}
@@ -232,7 +235,7 @@ func (l *learned) turn(day feishu.Day, p plan) bool {
 	if day == l.Day {
 		return false
 	}
-	if d := &l.Week[weekday(l.Day)]; l.Whole && d.Known && p.punching <= time.Hour {
+	if d := &l.Week[weekday(l.Day)]; l.Whole && d.Known && !p.scarce {
 		d.Open = time.Duration(l.Others) * openAge
 		l.Made = l.Made*7/10 + l.Punching
 		l.Profiles = l.Profiles*7/10 + d.Punching
@@ -279,6 +282,30 @@ func typicalDay(users int) dayWork {
 		Open:     time.Duration(callsPerRound(int(math.Ceil(float64(users)*openFraction)))) * firstOpen,
 		Working:  users,
 	}
+}
+
+// monthOf returns what a month of 30 days takes whose 22 work days are like day.
+func monthOf(users int, day dayWork) work {
+	const workDays = 22
+	w := work{round: callsPerRound(users), rounds: 30}
+	for range workDays {
+		w.add(day, 1, day.Punching)
+	}
+	w.punching = time.Duration(float64(w.punching) * firstRatio)
+	return w
+}
+
+// dayWork returns what a day like the present one will take, a typical one
+// where most people rest.
+func (k *known) dayWork(cfg *config.Attendance, flexible map[string]time.Duration, now time.Time) dayWork {
+	day := typicalDay(len(k.users))
+	a := newAdaptive(cfg, nil)
+	a.configure(cfg, flexible)
+	a.at(now)
+	if p := a.profileOf(k.users); 2*p.working > len(k.users) {
+		day.Punching, day.Working = p.after(0), p.working
+	}
+	return day
 }
 
 func weekday(day feishu.Day) time.Weekday { return day.Midnight(time.UTC).Weekday() }

@@ -24,8 +24,9 @@ func Essential(cfg *config.Attendance) func(feishu.API) bool {
 // Estimate writes what asking for the listed users will cost in calls.
 func Estimate(w io.Writer, cfg *config.Attendance, quota int, now time.Time) error {
 	fmt.Fprintln(w, "configuration: good")
-	fmt.Fprintf(w, "users: %d listed%s\n", len(new(roster).members(cfg)), more(cfg))
-	estimate(w, len(new(roster).members(cfg)), new(roster).calls(), cfg, quota, now)
+	users := len(new(roster).members(cfg))
+	fmt.Fprintf(w, "users: %d listed%s\n", users, more(cfg))
+	estimate(w, users, typicalDay(users), new(roster).calls(), cfg, quota, now)
 	return nil
 }
 
@@ -36,9 +37,13 @@ func more(cfg *config.Attendance) string {
 	return ""
 }
 
-// estimate writes the calls of a round and of a month of 30 days, and what
-// the quota makes of the interval.
-func estimate(w io.Writer, users, refresh int, cfg *config.Attendance, quota int, now time.Time) {
+// estimate writes the calls of a round and of a month of 30 days whose work
+// days are like the given one, and what the quota makes of the interval.
+func estimate(w io.Writer, users int, day dayWork, refresh int, cfg *config.Attendance, quota int, now time.Time) {
+	if cfg.Schedule == "adaptive" {
+		estimateAdaptive(w, users, day, refresh, cfg, quota, now)
+		return
+	}
 	const month = 30 * 24 * time.Hour
 	round := callsPerRound(users)
 	calls := float64(round)*float64(month)/float64(cfg.Interval) + float64(refresh)*float64(month)/float64(cfg.MembersInterval)
@@ -49,6 +54,28 @@ func estimate(w io.Writer, users, refresh int, cfg *config.Attendance, quota int
 		fmt.Fprintln(w, "monthly_quota: none")
 	case interval > cfg.Interval:
 		fmt.Fprintf(w, "monthly_quota: %d calls, so that the interval is stretched to %v\n", quota, interval.Round(time.Second))
+	default:
+		fmt.Fprintf(w, "monthly_quota: %d calls suffice\n", quota)
+	}
+}
+
+func estimateAdaptive(w io.Writer, users int, day dayWork, refresh int, cfg *config.Attendance, quota int, now time.Time) {
+	const month = 30 * 24 * time.Hour
+	ahead := monthOf(users, day)
+	calls := ahead.needed(cfg) + float64(refresh)*float64(month)/float64(cfg.MembersInterval)
+	fmt.Fprintf(w, "calls: %d a round, %d a refresh of members and names, about %.0f a month with interval %v and idle_interval %v\n",
+		ahead.round, refresh, calls, cfg.Interval, cfg.IdleInterval)
+	left, limited := fullMonth{quota, refresh, cfg.MembersInterval}.Left(now)
+	p := ahead.plan(cfg, left, limited)
+	switch {
+	case !limited:
+		fmt.Fprintln(w, "monthly_quota: none")
+	case p.days > 1:
+		fmt.Fprintf(w, "monthly_quota: %d calls, so that everybody is asked only every %d days\n", quota, p.days)
+	case p.scarce:
+		fmt.Fprintf(w, "monthly_quota: %d calls, so that the interval is stretched to %v: too few to follow who comes and goes\n", quota, p.punching)
+	case p.punching > cfg.Interval || p.idle > max(cfg.Interval, cfg.IdleInterval):
+		fmt.Fprintf(w, "monthly_quota: %d calls, so that the interval is stretched to %v and idle_interval to %v\n", quota, p.punching.Round(time.Second), p.idle.Round(time.Second))
 	default:
 		fmt.Fprintf(w, "monthly_quota: %d calls suffice\n", quota)
 	}
@@ -97,18 +124,22 @@ func Check(ctx context.Context, w io.Writer, api API, cfg *config.Attendance, qu
 	k.setRoster(r.members(cfg), now)
 	k.turn(feishu.DayOf(now.In(cfg.TimeZone)), cfg.Lookback)
 	var reply feishu.UserTasks
+	answered := false
 	for users := range slices.Chunk(k.users, feishu.MaxUsers) {
 		b := batch{users: users, days: days{k.today.Add(-1), k.today}}
 		if err := api.UserTasks(ctx, query(cfg, b), &reply); err != nil {
 			report("user_tasks", err)
-			if hopeless(reasonOf(err)) || errors.Is(err, context.Canceled) {
+			if !answered || hopeless(reasonOf(err)) || errors.Is(err, context.Canceled) {
 				return errors.New("feishu does not answer for these users")
 			}
 			continue
 		}
+		if !answered {
+			fmt.Fprintln(w, "token: ok")
+		}
+		answered = true
 		k.answer(b, &reply, now)
 	}
-	fmt.Fprintln(w, "token: ok")
 	n := k.numbers(now, counting{maxAge: cfg.MaxAge})
 	fmt.Fprintf(w, "users: %d asked for, %d with a task today, %d without\n", len(k.users), n.users[userAnswered], n.users[userNoTask])
 	for _, bad := range badUsers {
@@ -116,7 +147,7 @@ func Check(ctx context.Context, w io.Writer, api API, cfg *config.Attendance, qu
 			report(fmt.Sprintf("%d users", len(ids)), fmt.Errorf("%s: %s", bad.msg, strings.Join(ids, " ")))
 		}
 	}
-	estimate(w, len(k.users), r.calls(), cfg, quota, now)
+	estimate(w, len(k.users), k.dayWork(cfg, r.names.flexible, now), r.calls(), cfg, quota, now)
 	if problems > 0 {
 		return fmt.Errorf("%d problems, see above", problems)
 	}

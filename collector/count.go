@@ -80,7 +80,7 @@ type counting struct {
 // numbers counts what is known at now.
 func (k *known) numbers(now time.Time, c counting) *numbers {
 	n := &numbers{days: map[int]*dayNumbers{}, offsets: map[offsetPlace]*[len(offsetBounds)]int{}, exceptions: map[exception]int{}}
-	k.findSmall(c.minGroupSize)
+	k.findLarge(c.minGroupSize)
 	alike := map[kind]int{}
 	for _, u := range k.users {
 		state := u.state(now, k.today, c.maxAge)
@@ -206,7 +206,7 @@ func (k *known) add(n *numbers, kind kind, times int) {
 			if p.real && !p.repeated {
 				at.sources[p.source][p.method] += times
 			}
-			if kind.ago == 0 && r.shiftType == feishu.ShiftNormal && !k.small[t.group] {
+			if kind.ago == 0 && r.shiftType == feishu.ShiftNormal && k.shows(t.group) {
 				bounds := entry(n.offsets, offsetPlace{t.group, s})
 				for b := int(p.offset); b < len(bounds); b++ {
 					bounds[b] += times
@@ -247,10 +247,10 @@ func (k *known) exceptions(n *numbers, userID string, t *task, ago int, late ove
 	}
 }
 
-// findSmall finds the groups of fewer people than size, each user counted in
-// the group of his latest task.
-func (k *known) findSmall(size int) {
-	k.small = nil
+// findLarge finds the groups of at least size people, each user counted in the
+// group of his latest task.
+func (k *known) findLarge(size int) {
+	k.large = nil
 	if size <= 1 {
 		return
 	}
@@ -258,24 +258,18 @@ func (k *known) findSmall(size int) {
 	for _, u := range k.users {
 		var latest held
 		for _, h := range u.held {
-			if h.gone {
-				continue
-			}
-			if h.day > latest.day {
+			if !h.gone && h.day > latest.day {
 				latest = h
-			}
-			if _, ok := people[h.task.group]; !ok {
-				people[h.task.group] = 0 // only former members
 			}
 		}
 		if latest.task != nil {
 			people[latest.task.group]++
 		}
 	}
-	k.small = map[string]bool{}
+	k.large = map[string]bool{}
 	for group, n := range people {
-		if n < size {
-			k.small[group] = true
+		if n >= size {
+			k.large[group] = true
 		}
 	}
 }

@@ -13,7 +13,7 @@ type known struct {
 	users   []*user // the roster, in its order
 	tasks   *tasks
 	changes map[changeKey]*counter
-	small   map[string]bool // groups that stand in as smallGroup
+	large   map[string]bool // groups that are shown, all others stand in as smallGroup; nil: all are shown
 	today   feishu.Day
 
 	// Room to take answers in, used again for each.
@@ -95,9 +95,24 @@ func (k *known) setRoster(members []member, now time.Time) {
 	}
 }
 
+// setBack follows a clock that was set back: all that is held stays as old, and
+// all that is due stays as near, as it was.
+func (k *known) setBack(by time.Duration) {
+	for _, u := range k.users {
+		u.at -= int64(by)
+		u.due -= int64(by)
+	}
+}
+
 // turn makes today the work day of the "today" numbers and forgets the days
 // before the last lookback ones.
 func (k *known) turn(today feishu.Day, lookback int) {
+	if today < k.today {
+		// The clock was ahead. Nobody was asked yet in what is now today.
+		for _, u := range k.users {
+			u.asked, u.through, u.swept = min(u.asked, today.Add(-1)), min(u.through, today.Add(-1)), 0
+		}
+	}
 	k.today = today
 	oldest := today.Add(-max(lookback, 1))
 	holds := make(map[*task]bool, len(k.tasks.byHash))
@@ -329,11 +344,14 @@ func (k *known) place(t *task, shiftType feishu.ShiftType, s side) place {
 
 // group returns the group's label: its id, or smallGroup.
 func (k *known) group(t *task) string {
-	if k.small[t.group] {
+	if !k.shows(t.group) {
 		return smallGroup
 	}
 	return t.group
 }
+
+// shows says whether the group may stand in a series by its id.
+func (k *known) shows(group string) bool { return k.large == nil || k.large[group] }
 
 // fail notes that a call about the batch failed: what is held stays.
 func (k *known) fail(b batch) {

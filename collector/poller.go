@@ -41,6 +41,8 @@ type Poller struct {
 	calls func() feishu.LedgerState
 	dirty bool // something is known that the state file does not hold
 
+	looked time.Time // the clock when it was last looked at
+
 	cfg        *config.Attendance
 	known      *known
 	roster     *roster
@@ -57,6 +59,7 @@ type Poller struct {
 // refreshing is the state of the roster's refresh.
 type refreshing struct {
 	running bool
+	began   time.Time // the last one
 	ended   bool      // one has ended since the start
 	next    time.Time // zero: at once where members are to be found, else after the first collection
 	done    chan refreshed
@@ -144,6 +147,10 @@ func (p *Poller) Reload(cfg *config.Attendance) {
 // Snapshot returns the picture that is served now.
 func (p *Poller) Snapshot() *Snapshot { return p.snapshot.Load() }
 
+// refreshGap lies between two refreshes at least, since each reload asks for
+// one, and reloads come in crowds.
+const refreshGap = 10 * time.Second
+
 // maxWait bounds how long the poller sleeps, since timers do not follow a wall
 // clock that is set, nor a machine that was suspended.
 const maxWait = time.Minute
@@ -155,8 +162,11 @@ func wall() time.Time { return time.Now().Round(0) }
 // Run asks until ctx ends. It returns when no call is in flight any more and
 // the state file holds what is known.
 func (p *Poller) Run(ctx context.Context) error {
-	defer p.save(0)
-	defer p.workers.Wait()
+	defer func() {
+		p.workers.Wait()
+		p.collection, p.refresh.running = nil, false
+		p.save()
+	}()
 	for {
 		timer := time.NewTimer(p.step(ctx, wall()))
 		reloads := p.reloads
@@ -168,9 +178,10 @@ func (p *Poller) Run(ctx context.Context) error {
 			timer.Stop()
 			return nil
 		case cfg := <-reloads:
-			p.configure(cfg, wall())
-			p.refresh.next = wall()
-			p.publish(wall())
+			now := wall()
+			p.configure(cfg, now)
+			p.refreshSoon(now)
+			p.publish(now)
 		case r := <-p.results:
 			p.take(r, wall())
 		case r := <-p.refresh.done:
@@ -202,16 +213,31 @@ func (p *Poller) turn(now time.Time) bool {
 		return false
 	}
 	p.known.turn(today, p.cfg.Lookback)
+	p.dirty = true
 	return true
+}
+
+// follow notices a clock that was set back.
+func (p *Poller) follow(now time.Time) {
+	if back := p.looked.Sub(now); back > 0 {
+		p.known.setBack(back)
+		p.refresh.began = p.refresh.began.Add(-back)
+		if !p.refresh.next.IsZero() {
+			p.refresh.next = p.refresh.next.Add(-back)
+		}
+		p.dirty = true
+	}
+	p.looked = now
 }
 
 // step does what is due at now, and returns how long nothing else will be.
 func (p *Poller) step(ctx context.Context, now time.Time) time.Duration {
+	p.follow(now)
 	if p.turn(now) || p.expired(now) {
 		p.publish(now)
 	}
 	if !p.refresh.running && p.refreshDue(now) {
-		p.startRefresh(ctx)
+		p.startRefresh(ctx, now)
 	}
 	mayAsk := p.collection == nil && len(p.known.users) > 0 && (p.refresh.ended || !findsMembers(p.cfg))
 	if mayAsk {
@@ -244,7 +270,7 @@ func (p *Poller) publish(now time.Time) {
 	p.status.interval = p.status.due
 	s := publish(p.known, &p.status, p.cfg, p.descs, now)
 	if p.dirty {
-		p.save(0)
+		p.save()
 	}
 	p.snapshot.Store(s)
 }
@@ -256,7 +282,7 @@ func (p *Poller) start(ctx context.Context, due []*user, now time.Time) {
 	c.left = len(c.batches)
 	p.schedule.began(now, p.known.users, due)
 	p.collection = c
-	p.save(len(c.batches))
+	p.save()
 	p.progress.Store(math.Float64bits(0))
 	p.reportStretch(now)
 	for range min(len(c.batches), p.api.Concurrency()) {
@@ -417,8 +443,19 @@ func (p *Poller) refreshDue(now time.Time) bool {
 	return !now.Before(p.refresh.next)
 }
 
-func (p *Poller) startRefresh(ctx context.Context) {
-	p.refresh.running = true
+// refreshSoon asks for a refresh as soon as there may be one.
+func (p *Poller) refreshSoon(now time.Time) {
+	p.refresh.next = now
+	if soonest := p.refresh.began.Add(refreshGap); soonest.After(now) {
+		p.refresh.next = soonest
+	}
+}
+
+func (p *Poller) startRefresh(ctx context.Context, now time.Time) {
+	p.refresh.running, p.refresh.began = true, now
+	// A process that dies of what it reads must not use up the month.
+	p.refresh.next = now.Add(min(p.cfg.MembersInterval, p.cfg.Interval))
+	p.save()
 	cfg, old := p.cfg, p.roster
 	p.workers.Go(func() {
 		r := refreshed{cfg: cfg}
@@ -439,7 +476,7 @@ func (p *Poller) takeRoster(r refreshed, now time.Time) {
 		p.refresh.next = now.Add(min(p.cfg.MembersInterval, p.cfg.Interval))
 	}
 	if r.cfg != p.cfg {
-		p.refresh.next = now // a reload came meanwhile
+		p.refreshSoon(now) // a reload came meanwhile
 	}
 	p.reportRoster(r)
 	p.roster = r.roster

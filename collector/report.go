@@ -109,7 +109,7 @@ func (p *Poller) reportUnknown(values []feishu.UnknownValue) {
 // reportStretch says, once for each interval that results, that the month's
 // calls do not suffice for the one configured.
 func (p *Poller) reportStretch(now time.Time) {
-	interval, _ := p.schedule.ages()
+	interval, idle := p.schedule.ages()
 	if interval <= p.cfg.Interval {
 		p.reported.stretch = 0
 		return
@@ -120,7 +120,7 @@ func (p *Poller) reportStretch(now time.Time) {
 	p.reported.stretch = interval
 	left, _ := p.Left(now)
 	level.Warn(p.logger).Log("msg", "monthly_quota does not suffice for the configured interval: it is stretched", "calls_needed", fmt.Sprintf("%.0f", p.schedule.needed(now, p.known.users)),
-		"calls_had", left, "until", feishu.MonthEnd(now).Format(time.DateOnly), "interval_configured", p.cfg.Interval, "interval", interval.Round(time.Second))
+		"calls_had", left, "until", feishu.MonthEnd(now).Format(time.DateOnly), "interval_configured", p.cfg.Interval, "interval", interval.Round(time.Second), "idle", idle.Round(time.Second))
 }
 
 // reportRoster tells who came and left, and what could not be read.

@@ -43,6 +43,7 @@ type setup struct {
 	start   time.Time // when the poller starts; zero: at once
 	cfg     *config.Attendance
 	quota   int
+	saved   feishu.LedgerState // the calls of the process before
 	options simulator.Options
 	keep    bool // the tap keeps the answers
 }
@@ -97,7 +98,7 @@ func inBubble(t *testing.T, source simulator.Source, s setup, test func(r *rig))
 func newRig(t *testing.T, source simulator.Source, s setup) *rig {
 	r := &rig{T: t, log: &logbook{}, server: simulator.NewServer(source, s.options)}
 	r.tap = &tap{next: r.server.Transport(), keep: s.keep}
-	r.ledger = feishu.NewLedger(s.quota, feishu.LedgerState{}, time.Now())
+	r.ledger = feishu.NewLedger(s.quota, s.saved, time.Now())
 	r.calls = NewAPIMetrics(r.ledger)
 	r.calls.Configure(s.quota, Essential(s.cfg))
 	logger := log.NewLogfmtLogger(r.log)
@@ -327,10 +328,10 @@ func (l *logbook) lines(parts ...string) []string {
 // tap reads along what passes between the client and the tenant, with
 // encoding/json and types of its own.
 type tap struct {
-	next http.RoundTripper
 	keep bool // the answers too, not only what was asked
 
 	mu      sync.Mutex
+	next    http.RoundTripper
 	answers []wireAnswer
 	asked   []wireQuery // each call of user_tasks, whatever became of it
 }
@@ -365,8 +366,11 @@ type wireTask struct {
 }
 
 func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
+	t.mu.Lock()
+	next := t.next
+	t.mu.Unlock()
 	if !strings.HasSuffix(req.URL.Path, "/user_tasks/query") {
-		return t.next.RoundTrip(req)
+		return next.RoundTrip(req)
 	}
 	var q wireQuery
 	body, err := io.ReadAll(req.Body)
@@ -381,7 +385,7 @@ func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.asked = append(t.asked, q)
 	t.mu.Unlock()
 	req.Body = io.NopCloser(bytes.NewReader(body))
-	resp, err := t.next.RoundTrip(req)
+	resp, err := next.RoundTrip(req)
 	if err != nil || resp.StatusCode != http.StatusOK || !t.keep {
 		return resp, err
 	}

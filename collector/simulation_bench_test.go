@@ -44,8 +44,12 @@ func BenchmarkSimulation(b *testing.B) {
 			{5000, 10000, "fixed", 5 * time.Minute},
 			{5000, 10000, "adaptive", 5 * time.Minute},
 		} {
+			until := until
+			if run.quota == 0 {
+				until = from.AddDate(0, 0, 7) // each day is like the other
+			}
 			f := measure(run.people, run.schedule, run.quota, run.interval, from, until)
-			fmt.Fprintf(&table, "| %d | %s%s | %.0f | %s | %s | %s | %s |\n", run.people, run.schedule, aim(run.quota, run.interval), f.calls,
+			fmt.Fprintf(&table, "| %d | %s, %s | %.0f | %s | %s | %s | %s |\n", run.people, run.schedule, aim(run.quota, run.interval), f.calls,
 				short(quantile(f.near, .5)), short(quantile(f.near, .95)), short(quantile(f.others, .5)), short(quantile(f.others, .95)))
 			if run.people == 500 && run.quota == 10000 && run.interval == time.Minute {
 				shown = append(shown, f)
@@ -81,10 +85,11 @@ func BenchmarkSimulationQuota(b *testing.B) {
 
 // aim says what a schedule was told.
 func aim(quota int, interval time.Duration) string {
-	if interval > time.Minute {
-		return fmt.Sprintf(", interval %s", short(interval))
+	every := fmt.Sprintf("interval %.0fm", interval.Minutes())
+	if quota == 0 {
+		return every + ", no quota"
 	}
-	return fmt.Sprintf(", quota %d", quota)
+	return fmt.Sprintf("%s, quota %d", every, quota)
 }
 
 // short writes a duration as people do.

@@ -509,7 +509,7 @@ func TestSimulationIsFresh(t *testing.T) {
 		people, quota int
 		day           int // of September, on which it begins
 	}{
-		{500, 10000, 22},
+		{500, 10000, 26},
 		{5000, 100000, 29},
 	} {
 		t.Run(fmt.Sprint(tt.people), func(t *testing.T) {
@@ -574,7 +574,7 @@ func (s *simulation) keptQuota() error {
 
 func TestSimulationKeepsQuota(t *testing.T) {
 	t.Parallel()
-	if err := outages(50, 900).keptQuota(); err != nil {
+	if err := outages(40, 600).keptQuota(); err != nil {
 		t.Error(err)
 	}
 }

@@ -174,7 +174,8 @@ func (b *builder) day(ago int, day *dayNumbers) {
 }
 
 // changes adds the counters, with a zero for each result that the places of
-// all days show from the start.
+// all days show from the start. What a group counted while it was large is not
+// shown while it is small; as no series has it then, it is counted nowhere twice.
 func (b *builder) changes(k *known, n *numbers, now time.Time) {
 	for _, day := range n.days {
 		for at := range day.places {
@@ -186,6 +187,9 @@ func (b *builder) changes(k *known, n *numbers, now time.Time) {
 		}
 	}
 	for key, c := range k.changes {
+		if key.group != smallGroup && !k.shows(key.group) {
+			continue
+		}
 		b.counter(b.descs.changes, float64(c.value), c.born, b.place(key.place, key.result.String())...)
 	}
 }

@@ -13,7 +13,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-kit/log/level"
@@ -29,7 +31,9 @@ import (
 //
 // The file is a line with the version of its format, a stream of gob values
 // (one savedHead, then savedUsers until all are there) and the SHA-256 of all
-// that. It is written whole beside the old one and then takes its place.
+// that. It is written whole beside the old one and then takes its place. Line
+// and checksum are the same in every version, so that damage is never taken for
+// a later release.
 type StateFile struct {
 	path   string
 	tenant string
@@ -103,8 +107,9 @@ func OpenState(path, tenant string) (*StateFile, error) {
 	s := &StateFile{path: path, tenant: tenant, lock: flock.New(path+".lock", flock.SetPermissions(0o600))}
 	locked, err := s.lock.TryLock()
 	switch {
+	case readOnly(err): // so it is for other processes, and each write will show it
 	case err != nil:
-		return nil, fmt.Errorf("--state.file %s: %w: its directory must exist and be writable", path, err)
+		return nil, fmt.Errorf("--state.file %s: %w: its directory must exist", path, err)
 	case !locked:
 		return nil, fmt.Errorf("--state.file %s: another process uses it: one process serves one tenant", path)
 	}
@@ -120,12 +125,22 @@ func OpenState(path, tenant string) (*StateFile, error) {
 	if err != nil {
 		s.head, s.rest = nil, nil
 		aside := path + ".aside-" + time.Now().UTC().Format("20060102T150405Z")
-		if renamed := os.Rename(path, aside); renamed != nil {
+		renamed := os.Rename(path, aside)
+		if readOnly(renamed) {
+			s.err = fmt.Errorf("state file %s: %w, and it stays where it is: %w", path, err, renamed)
+			return s, nil
+		}
+		if renamed != nil {
 			return nil, errors.Join(fmt.Errorf("--state.file %s: %w, and it cannot be set aside: %w", path, err, renamed), s.Close())
 		}
 		s.err = fmt.Errorf("state file %s: %w: it was renamed to %s, and counting begins anew", path, err, aside)
 	}
 	return s, nil
+}
+
+// readOnly says that nothing can be written to the directory now.
+func readOnly(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOSPC)
 }
 
 // Problem returns why the file that was there is not used, or nil.
@@ -152,21 +167,26 @@ func readState(path string) (*savedHead, []savedUsers, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	r := bufio.NewReaderSize(f, 64<<10)
+	return decodeState(f, info.Size())
+}
+
+// decodeState reads a whole file of that size.
+func decodeState(f io.ReaderAt, size int64) (*savedHead, []savedUsers, error) {
+	summed := max(0, size-sha256.Size)
+	r := bufio.NewReaderSize(io.NewSectionReader(f, 0, summed), 64<<10)
 	line, err := r.ReadString('\n')
 	version, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), stateMagic)
 	if err != nil || !ok {
 		return nil, nil, errors.New("is no state file of this exporter")
 	}
-	var v int
-	if _, err := fmt.Sscanf(version, "%d", &v); err != nil || v < 1 {
-		return nil, nil, errors.New("is no state file of this exporter")
-	}
-	if v > stateVersion {
-		return nil, nil, ErrStateNewer
-	}
-	if err := checkSum(f, info.Size()-sha256.Size); err != nil {
+	if err := checkSum(f, summed); err != nil {
 		return nil, nil, err
+	}
+	switch v, err := strconv.Atoi(version); {
+	case err != nil || v < 1:
+		return nil, nil, errors.New("is no state file of this exporter")
+	case v > stateVersion:
+		return nil, nil, ErrStateNewer
 	}
 	d := gob.NewDecoder(r)
 	head := &savedHead{}
@@ -201,11 +221,11 @@ func readState(path string) (*savedHead, []savedUsers, error) {
 // checkSum compares the SHA-256 behind the first n bytes with theirs.
 func checkSum(f io.ReaderAt, n int64) error {
 	h := sha256.New()
-	if _, err := io.Copy(h, io.NewSectionReader(f, 0, max(0, n))); err != nil {
+	if _, err := io.Copy(h, io.NewSectionReader(f, 0, n)); err != nil {
 		return err
 	}
 	sum := make([]byte, sha256.Size)
-	if n, err := f.ReadAt(sum, max(0, n)); n < len(sum) {
+	if n, err := f.ReadAt(sum, n); n < len(sum) {
 		return fmt.Errorf("is damaged: %w", err)
 	}
 	if !bytes.Equal(sum, h.Sum(nil)) {
@@ -237,13 +257,20 @@ func (u *savedUsers) check(tasks int) error {
 
 // save writes the head and the users of known in place of the old file.
 func (s *StateFile) save(head *savedHead, k *known) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(s.path), filepath.Base(s.path)+".tmp-*") // mode 0600
+	// Who holds the lock is alone here. A name that is always the same leaves no
+	// more than one file behind, however often the process dies while it writes.
+	name := s.path + ".tmp"
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	tmp, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, tmp.Close(), os.Remove(tmp.Name()))
+			tmp.Close()
+			os.Remove(name)
 		}
 	}()
 	if err := writeState(tmp, head, k); err != nil {
@@ -255,7 +282,7 @@ func (s *StateFile) save(head *savedHead, k *known) (err error) {
 	if err := tmp.Close(); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp.Name(), s.path); err != nil {
+	if err := os.Rename(name, s.path); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(s.path))
@@ -377,7 +404,7 @@ func (p *Poller) Resume(s *StateFile, calls func() feishu.LedgerState) {
 	now := wall()
 	if head := s.head; head != nil {
 		s.restore(p.known)
-		p.known.today = head.Today
+		p.known.today, p.looked = head.Today, head.Saved
 		p.status.met, p.status.up, p.status.lastSuccess, p.status.lastCollection = head.Met, head.Up, head.LastSuccess, head.LastEnd
 		p.schedule.restore(head.Schedule, now)
 		if saved := head.Roster; saved.Sources == sources(p.cfg) {
@@ -389,6 +416,7 @@ func (p *Poller) Resume(s *StateFile, calls func() feishu.LedgerState) {
 		}
 		level.Info(p.logger).Log("msg", "going on from the state file", "saved", head.Saved.Format(time.RFC3339), "users", len(p.known.users))
 	}
+	p.follow(now)
 	p.configure(p.cfg, now)
 	p.publish(now)
 }
@@ -398,10 +426,10 @@ func sources(cfg *config.Attendance) string {
 	return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%q %q %t %q %q %q", cfg.EmployeeType, cfg.Groups, cfg.AllGroups, cfg.ExcludeGroups, cfg.Emails, cfg.Mobiles)))
 }
 
-// save writes the state file, if there is one. planned calls count as made:
-// should the process die among them, the quota is not overdrawn. A failure
-// costs nothing but what a restart would have known.
-func (p *Poller) save(planned int) {
+// save writes the state file, if there is one. Calls of what is under way count
+// as made: should the process die among them, the quota is not overdrawn. A
+// failure costs nothing but what a restart would have known.
+func (p *Poller) save() {
 	if p.state == nil {
 		return
 	}
@@ -413,7 +441,12 @@ func (p *Poller) save(planned int) {
 			Named: p.roster.names.groups, Shifts: p.roster.names.shifts, Flexible: p.roster.names.flexible,
 		},
 	}
-	head.Ledger.Calls += planned
+	if p.collection != nil {
+		head.Ledger.Calls += p.collection.left
+	}
+	if p.refresh.running {
+		head.Ledger.Calls += p.roster.calls()
+	}
 	if err := p.state.save(head, p.known); err != nil {
 		p.unsaved.Add(1)
 		if !p.reported.unsaved {

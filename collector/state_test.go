@@ -3,6 +3,7 @@ package collector
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"os"
 	"path/filepath"
@@ -27,8 +28,8 @@ func life(t *testing.T, path string, source simulator.Source, s setup, test func
 		t.Fatal(err)
 	}
 	defer state.Close()
+	s.saved = state.Ledger()
 	r := newRig(t, source, s)
-	r.ledger = feishu.NewLedger(s.quota, state.Ledger(), time.Now())
 	r.poller.Resume(state, r.ledger.State)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -203,7 +204,9 @@ func TestStateFileBad(t *testing.T) {
 
 func TestStateFileNewer(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
-	if err := os.WriteFile(path, []byte(stateMagic+"2\nwhatever"), 0o600); err != nil {
+	data := []byte(stateMagic + "2\nwhatever")
+	sum := sha256.Sum256(data)
+	if err := os.WriteFile(path, append(data, sum[:]...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := OpenState(path, stateTenant); !errors.Is(err, ErrStateNewer) {

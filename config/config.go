@@ -47,7 +47,7 @@ type Attendance struct {
 	ExcludeGroups        []string
 	MembersInterval      time.Duration
 	TimeZone             *time.Location
-	Schedule             string        // "fixed"
+	Schedule             string        // "adaptive" or "fixed"
 	Interval             time.Duration // greater than zero, never above MaxAge
 	IdleInterval         time.Duration
 	Lookback             int // days, 0 to 30; up to 1 there is nothing to sweep
@@ -78,7 +78,7 @@ func defaults() (*Config, error) {
 			EmployeeType:         "employee_id",
 			MembersInterval:      24 * time.Hour,
 			TimeZone:             zone,
-			Schedule:             "fixed",
+			Schedule:             "adaptive",
 			Interval:             5 * time.Minute,
 			IdleInterval:         2 * time.Hour,
 			Lookback:             7,

@@ -229,13 +229,10 @@ func employeeType(s string) (string, error) {
 }
 
 func schedule(s string) (string, error) {
-	switch s {
-	case "fixed":
-		return s, nil
-	case "adaptive":
-		return "", errors.New("adaptive is not in this version: use fixed")
+	if s != "adaptive" && s != "fixed" {
+		return "", errors.New("must be adaptive or fixed")
 	}
-	return "", errors.New("must be fixed")
+	return s, nil
 }
 
 func timeZone(s string) (*time.Location, error) {

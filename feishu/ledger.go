@@ -91,10 +91,16 @@ func month(t time.Time) int {
 	return y*100 + int(m)
 }
 
-// turn begins a new month where one has come. A clock that is set back does not
-// bring the old month back.
+// turn begins a new month where one has come. A clock that is set back a little
+// does not bring the old month back. One that was months away makes the count
+// of no use: what is left is then as if there had been none.
 func (l *Ledger) turn(now time.Time) {
-	if m := month(now); m > l.state.Month {
+	begin := time.Date(l.state.Month/100, time.Month(l.state.Month%100), 1, 0, 0, 0, 0, shanghai)
+	switch m := month(now); {
+	case m == l.state.Month:
+	case now.Before(begin.AddDate(0, 0, -1)), !now.Before(begin.AddDate(0, 2, 0)):
+		l.state = LedgerState{Month: m, FirstDay: now.In(shanghai).Day()}
+	case m > l.state.Month:
 		l.state = LedgerState{Month: m, FirstDay: 1}
 	}
 }

@@ -128,6 +128,25 @@ func TestLedgerClockSetBack(t *testing.T) {
 	}
 }
 
+// A clock that was months away leaves no count behind that holds for ever, and
+// none of the month that it comes to.
+func TestLedgerClockFarAway(t *testing.T) {
+	now := at("2026-11-16T12:00:00+08:00")
+	for _, away := range []string{"1970-01-01T00:00:00Z", "2026-08-31T12:00:00+08:00", "2027-02-01T00:00:00+08:00", "2040-01-01T00:00:00Z"} {
+		l := NewLedger(300, LedgerState{}, now)
+		for range 150 {
+			l.draw(now)
+		}
+		if _, ok := l.draw(now); ok {
+			t.Fatal("more than the share of the days that remain")
+		}
+		l.Calls(at(away))
+		if left, _ := l.Left(now); left != 150 || l.Calls(now) != 0 {
+			t.Errorf("back from %s: %d left, %d calls", away, left, l.Calls(now))
+		}
+	}
+}
+
 // The answer to a call that was under way when Feishu said no lifts nothing.
 func TestOnlyProbesLiftTheBan(t *testing.T) {
 	now := at("2026-11-01T00:00:00+08:00")
