@@ -199,7 +199,7 @@ func (a *adaptive) state() scheduleState {
 // process before not come to the end of its last collection, the rest is asked
 // for an interval after that began: a process that dies of its answers must not
 // use up the month.
-func (a *adaptive) restore(saved scheduleState, now time.Time) {
+func (a *adaptive) restore(saved scheduleState) {
 	if saved.Start.IsZero() {
 		return
 	}

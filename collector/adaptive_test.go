@@ -265,7 +265,7 @@ func TestAdaptiveGoesOn(t *testing.T) {
 		{"restart", func(d *desk, now time.Time, _ []*user) time.Time {
 			state := d.a.state()
 			d.a = newAdaptive(d.a.cfg, d.a.budget)
-			d.a.restore(state, now)
+			d.a.restore(state)
 			return now
 		}, 5 * time.Minute},
 		{"reload", func(d *desk, now time.Time, _ []*user) time.Time {
@@ -361,7 +361,7 @@ func TestAdaptiveHoldsAfterCrash(t *testing.T) {
 	for range 3 {
 		state := d.a.state()
 		d.a = newAdaptive(d.a.cfg, d.a.budget)
-		d.a.restore(state, now)
+		d.a.restore(state)
 		if due := d.a.due(now.Add(time.Second), users); len(due) > 0 {
 			t.Fatal("asked at once")
 		}

@@ -83,7 +83,7 @@ func (k *known) numbers(now time.Time, c counting) *numbers {
 	k.findLarge(c.minGroupSize)
 	alike := map[kind]int{}
 	for _, u := range k.users {
-		state := u.state(now, k.today, c.maxAge)
+		state := u.state(now, c.maxAge)
 		n.users[state]++
 		n.origins[u.origin]++
 		if n.due == 0 || u.due < n.due {
@@ -150,7 +150,7 @@ func (g graces) overdue(t *task, at int64) overdueSet {
 }
 
 // state returns what the user counts as.
-func (u *user) state(now time.Time, today feishu.Day, maxAge time.Duration) userState {
+func (u *user) state(now time.Time, maxAge time.Duration) userState {
 	switch {
 	case u.verdict == verdictPending:
 		return userPending

@@ -197,7 +197,7 @@ func (p *Poller) configure(cfg *config.Attendance, now time.Time) {
 	if cfg.Schedule != p.cfg.Schedule {
 		saved := p.schedule.state()
 		p.schedule = newSchedule(cfg, p, now)
-		p.schedule.restore(saved, now)
+		p.schedule.restore(saved)
 	}
 	p.cfg = cfg
 	p.schedule.configure(cfg, p.roster.names.flexible)

@@ -25,7 +25,7 @@ type schedule interface {
 	next(now time.Time) time.Time
 	// state and restore carry what the schedule must know over a restart.
 	state() scheduleState
-	restore(saved scheduleState, now time.Time)
+	restore(saved scheduleState)
 	// ages returns how old the schedule lets a result become around the
 	// time of its punch, and otherwise.
 	ages() (due, idle time.Duration)
@@ -160,7 +160,7 @@ func (f *fixed) state() scheduleState { return scheduleState{Round: f.round, Sta
 // restore goes on with the rounds of the process before. Had it not come to
 // the end of its last one, the rest is asked for an interval after it began,
 // not at once: a process that dies of its answers must not use up the month.
-func (f *fixed) restore(saved scheduleState, now time.Time) {
+func (f *fixed) restore(saved scheduleState) {
 	if saved.Round.IsZero() {
 		return
 	}

@@ -406,7 +406,7 @@ func (p *Poller) Resume(s *StateFile, calls func() feishu.LedgerState) {
 		s.restore(p.known)
 		p.known.today, p.looked = head.Today, head.Saved
 		p.status.met, p.status.up, p.status.lastSuccess, p.status.lastCollection = head.Met, head.Up, head.LastSuccess, head.LastEnd
-		p.schedule.restore(head.Schedule, now)
+		p.schedule.restore(head.Schedule)
 		if saved := head.Roster; saved.Sources == sources(p.cfg) {
 			p.roster = &roster{
 				groups: saved.Groups, contacts: saved.Contacts, succeeded: saved.Succeeded,
