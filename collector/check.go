@@ -149,7 +149,7 @@ func Check(ctx context.Context, w io.Writer, api API, cfg *config.Attendance, qu
 	}
 	estimate(w, len(k.users), k.dayWork(cfg, r.names.flexible, now), r.calls(), cfg, quota, now)
 	if problems > 0 {
-		return fmt.Errorf("%d problems, see above", problems)
+		return fmt.Errorf("problems found: %d, see above", problems)
 	}
 	fmt.Fprintln(w, "all is well")
 	return nil

@@ -244,6 +244,9 @@ func (p *Poller) step(ctx context.Context, now time.Time) time.Duration {
 		if due := p.schedule.due(now, p.known.users); len(due) > 0 {
 			p.start(ctx, due, now)
 			mayAsk = false
+		} else if hot, idle := p.schedule.ages(); hot != p.status.due || idle != p.status.idle {
+			p.reportStretch(now)
+			p.publish(now)
 		}
 	}
 

@@ -36,7 +36,7 @@ func (p *Poller) reportCollection(c *collection, now time.Time) {
 			logger = level.Info(p.logger)
 		}
 		p.reported.failing = false
-		logger.Log("msg", "collection complete", "users", c.users, "calls", len(c.batches), "duration", took, "next", p.schedule.next(now).Sub(now).Round(time.Second))
+		logger.Log("msg", "collection complete", "users", c.users, "calls", len(c.batches), "duration", took, "next", max(0, p.schedule.next(now).Sub(now)).Round(time.Second))
 		return
 	}
 	p.reported.failing = true

@@ -422,6 +422,6 @@ func (l *loader) warnings(a *Attendance) []string {
 		return nil
 	}
 	const key = "attendance.interval"
-	return []string{fmt.Sprintf("%s: %s: %s is under a minute: each round costs calls of the monthly quota",
+	return []string{fmt.Sprintf("%s: %s: %s is under a minute: is the tenant on a plan without a monthly quota? each round costs calls",
 		l.place(l.line(key)), key, model.Duration(a.Interval))}
 }

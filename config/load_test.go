@@ -336,7 +336,7 @@ func TestAccepted(t *testing.T) {
 func TestWarning(t *testing.T) {
 	yaml := "feishu: {app_id: x, app_secret: y}\nattendance:\n  users: [a]\n  interval: 59s\n"
 	_, got, err := parse("c.yml", []byte(yaml), Options{})
-	want := []string{"c.yml:4: attendance.interval: 59s is under a minute: each round costs calls of the monthly quota"}
+	want := []string{"c.yml:4: attendance.interval: 59s is under a minute: is the tenant on a plan without a monthly quota? each round costs calls"}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %q, %v\nwant %q", got, err, want)
 	}

@@ -102,6 +102,8 @@ func freshness(t collector.Totals, now time.Time) string {
 		return "never collected in full: the log says why"
 	case late > time.Minute:
 		return fmt.Sprintf("late by %v: the log says why; last complete collection %s", late, t.LastSuccess.Format(dateTime))
+	case !t.Up:
+		return "the last collection got no answer for some: the log says why; last complete collection " + t.LastSuccess.Format(dateTime)
 	}
 	return "up to date; last complete collection " + t.LastSuccess.Format(dateTime)
 }
