@@ -130,6 +130,9 @@ func swept(users []*user) bool {
 }
 
 func (f *fixed) ended(failed bool) {
+	if failed && !f.round.After(f.start) {
+		f.round = f.start.Add(f.interval) // what failed at once is not swept at once
+	}
 	if retry := f.start.Add(f.cfg.Interval); failed && retry.Before(f.round) {
 		f.retry = retry
 	}
@@ -180,8 +183,8 @@ func (f *fixed) needed(now time.Time, users []*user) float64 {
 // left last until the month ends.
 func (f *fixed) stretched(now time.Time, users int) time.Duration {
 	left, limited := f.budget.Left(now)
-	if !limited {
-		return f.cfg.Interval
+	if !limited || left == 0 {
+		return f.cfg.Interval // with nothing left there is nothing to spare: no call is made, and there may be more soon
 	}
 	remaining := feishu.MonthEnd(now).Sub(now)
 	// Only whole rounds are of use, the one that begins now among them.
