@@ -165,7 +165,7 @@ func (k *known) answer(b batch, reply *feishu.UserTasks, now time.Time) {
 	fresh := k.fresh[:0]
 	for i := range reply.Tasks {
 		f := &reply.Tasks[i]
-		if u, ok := k.byID[string(f.UserID)]; ok && b.users[u].verdict == verdictAnswered && b.days.has(f.Day) {
+		if u, ok := k.byID[string(f.UserID)]; ok && b.days.has(f.Day) {
 			fresh = append(fresh, answered{u, held{day: f.Day, key: hashOf(f.ResultID), task: k.tasks.of(f, ageOf(f.Day, k.today))}})
 		}
 	}
@@ -188,6 +188,9 @@ func (k *known) answer(b batch, reply *feishu.UserTasks, now time.Time) {
 			if !slices.ContainsFunc(k.own, h.same) {
 				k.own = append(k.own, h)
 			}
+		}
+		if len(k.own) > 0 {
+			u.verdict = verdictAnswered // whose tasks Feishu tells is known to it, whatever its lists say (API page, example)
 		}
 		if u.verdict == verdictAnswered {
 			k.take(u, b.days, k.own, now)
