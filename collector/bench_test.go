@@ -59,11 +59,11 @@ func BenchmarkKnown(b *testing.B) {
 		}
 		b.Run(fmt.Sprintf("answer/kinds=%d", kinds), func(b *testing.B) {
 			var k *known
-			var heap float64
+			var heap, objects float64
 			for range b.N {
 				b.StopTimer()
 				k = empty()
-				before := liveHeap()
+				before, objectsBefore := liveHeap()
 				running := false
 				fill(k, func() {
 					if running = !running; running {
@@ -72,10 +72,12 @@ func BenchmarkKnown(b *testing.B) {
 						b.StopTimer()
 					}
 				})
-				heap = float64(liveHeap() - before)
+				after, objectsAfter := liveHeap()
+				heap, objects = float64(after-before), float64(objectsAfter-objectsBefore)
 			}
 			runtime.KeepAlive(k)
 			b.ReportMetric(heap/users/2, "B/user-day")
+			b.ReportMetric(objects/users, "objects/user")
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/users/2, "ns/user-day")
 		})
 		b.Run(fmt.Sprintf("publish/kinds=%d", kinds), func(b *testing.B) {
@@ -90,10 +92,10 @@ func BenchmarkKnown(b *testing.B) {
 	}
 }
 
-func liveHeap() uint64 {
+func liveHeap() (bytes, objects uint64) {
 	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
+	return m.HeapAlloc, m.HeapObjects
 }

@@ -49,7 +49,8 @@ func TestSoak(t *testing.T) {
 			z.goroutines = runtime.NumGoroutine()
 			r.tap.take()
 			z.log = r.log.buf.Cap() // the test's own
-			z.heap = liveHeap() - uint64(z.log)
+			heap, _ := liveHeap()
+			z.heap = heap - uint64(z.log)
 			for _, u := range r.poller.known.users {
 				z.held += len(u.held)
 				for _, h := range u.held {

@@ -18,6 +18,7 @@ import (
 type task struct {
 	*shiftPlace
 	records []record
+	only    [1]record // room for the one record that most tasks have: one object less
 }
 
 type shiftPlace struct{ group, shift string }
@@ -282,13 +283,13 @@ func (ts *tasks) of(f *feishu.Task, a age) *task {
 			checkOut: ts.punch(checkOut, r.ShiftType, &r.CheckOut),
 		}})
 	}
-	return ts.shared(task{ts.place(shiftPlace{ts.id(f.GroupID), ts.id(f.ShiftID)}), ts.records}, a)
+	return ts.shared(task{shiftPlace: ts.place(shiftPlace{ts.id(f.GroupID), ts.id(f.ShiftID)}), records: ts.records}, a)
 }
 
 // older returns the one task that equals t in all that the metrics need at a later age.
 func (ts *tasks) older(t *task, a age) *task {
 	ts.records = append(ts.records[:0], t.records...)
-	return ts.shared(task{t.shiftPlace, ts.records}, a)
+	return ts.shared(task{shiftPlace: t.shiftPlace, records: ts.records}, a)
 }
 
 // shared returns the one task that equals t at the age.
@@ -298,7 +299,8 @@ func (ts *tasks) shared(t task, a age) *task {
 	for h := hashOf(ts.key); ; h++ {
 		one, ok := ts.byHash[h]
 		if !ok {
-			one = &task{t.shiftPlace, slices.Clone(t.records)}
+			one = &task{shiftPlace: t.shiftPlace}
+			one.records = append(one.only[:0], t.records...)
 			ts.byHash[h] = one
 			return one
 		}
@@ -446,7 +448,7 @@ func (ts *tasks) ofKey(key []byte) (*task, error) {
 	if len(key)%recordSize != 0 {
 		return nil, errTaskKey
 	}
-	t := task{ts.place(shiftPlace{ids[0], ids[1]}), make([]record, len(key)/recordSize)}
+	t := task{shiftPlace: ts.place(shiftPlace{ids[0], ids[1]}), records: make([]record, len(key)/recordSize)}
 	for i := range t.records {
 		r := &t.records[i]
 		r.shiftType = feishu.ShiftType(key[0])
