@@ -379,7 +379,7 @@ func TestMissingPunch(t *testing.T) {
 			return d.Format("1月2日") + "（周" + string([]rune("日一二三四五六")[d.Weekday()]) + "）"
 		},
 			[]string{"今天有人到点未打上班卡。", `总装"一组"·早班: A & B`, "上班卡：应打9，未打1（请假、出差、外出1不计）"},
-			"Prometheus 无法抓取考勤 exporter。"},
+			"Prometheus 无法抓取考勤采集器。"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
