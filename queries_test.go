@@ -50,9 +50,7 @@ func TestQueriesNameWhatIsExposed(t *testing.T) {
 				recorded[r.Record] = true
 				queries[file] = append(queries[file], r.Expr)
 				for _, text := range r.Annotations {
-					for _, name := range regexp.MustCompile(`[a-z_:]*feishu_attendance_[a-z_:]+`).FindAllString(text, -1) {
-						queries[file] = append(queries[file], name)
-					}
+					queries[file] = append(queries[file], metricName.FindAllString(text, -1)...)
 				}
 			}
 		}
@@ -104,6 +102,8 @@ func TestQueriesNameWhatIsExposed(t *testing.T) {
 
 var withoutVariables = strings.NewReplacer("$__rate_interval", "5m", "$__range", "1d", "$__interval", "1m",
 	"$job", ".+", "$instance", ".+", "$group", ".+", "$shift", ".+")
+
+var metricName = regexp.MustCompile(`[a-z_:]*feishu_attendance_[a-z_:]+`)
 
 var variableQuery = regexp.MustCompile(`^(?:label_values|query_result)\((.*?)(?:, [a-z_]+)?\)$`)
 
