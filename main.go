@@ -98,7 +98,8 @@ func (f *flags) run(ctx context.Context, logger, bare log.Logger, stdout io.Writ
 		return err
 	}
 	if f.check {
-		return collector.Estimate(stdout, &cfg.Attendance, cfg.Feishu.MonthlyQuota, time.Now())
+		collector.Estimate(stdout, &cfg.Attendance, cfg.Feishu.MonthlyQuota, time.Now())
+		return nil
 	}
 
 	// What is left of the process before.

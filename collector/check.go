@@ -21,13 +21,15 @@ func Essential(cfg *config.Attendance) func(feishu.API) bool {
 	}
 }
 
+// month is how long a month is taken to be where it is no month of a calendar.
+const month = 30 * 24 * time.Hour
+
 // Estimate writes what asking for the listed users will cost in calls.
-func Estimate(w io.Writer, cfg *config.Attendance, quota int, now time.Time) error {
+func Estimate(w io.Writer, cfg *config.Attendance, quota int, now time.Time) {
 	fmt.Fprintln(w, "configuration: good")
 	users := len(new(roster).members(cfg))
 	fmt.Fprintf(w, "users: %d listed%s\n", users, more(cfg))
 	estimate(w, users, typicalDay(users), new(roster).calls(), cfg, quota, now)
-	return nil
 }
 
 func more(cfg *config.Attendance) string {
@@ -44,7 +46,6 @@ func estimate(w io.Writer, users int, day dayWork, refresh int, cfg *config.Atte
 		estimateAdaptive(w, users, day, refresh, cfg, quota, now)
 		return
 	}
-	const month = 30 * 24 * time.Hour
 	round := callsPerRound(users)
 	calls := float64(round)*float64(month)/float64(cfg.Interval) + float64(refresh)*float64(month)/float64(cfg.MembersInterval)
 	fmt.Fprintf(w, "calls: %d a round, %d a refresh of members and names, %.0f a month with interval %v\n", round, refresh, calls, cfg.Interval)
@@ -60,7 +61,6 @@ func estimate(w io.Writer, users int, day dayWork, refresh int, cfg *config.Atte
 }
 
 func estimateAdaptive(w io.Writer, users int, day dayWork, refresh int, cfg *config.Attendance, quota int, now time.Time) {
-	const month = 30 * 24 * time.Hour
 	ahead := monthOf(users, day)
 	calls := ahead.needed(cfg) + float64(refresh)*float64(month)/float64(cfg.MembersInterval)
 	fmt.Fprintf(w, "calls: %d a round, %d a refresh of members and names, about %.0f a month with interval %v and idle_interval %v\n",
@@ -88,7 +88,6 @@ type fullMonth struct {
 }
 
 func (m fullMonth) Left(time.Time) (calls int, limited bool) {
-	const month = 30 * 24 * time.Hour
 	return max(0, m.quota-int(float64(m.refresh)*float64(month)/float64(m.refreshes))), m.quota > 0
 }
 

@@ -121,9 +121,6 @@ func (c *Client) Concurrency() int {
 	return min(3*c.config.Load().rate(APIUserTasks), maxConcurrency)
 }
 
-// TokenExpiry returns when the token ends, zero before the first.
-func (c *Client) TokenExpiry() time.Time { return c.tokens.current().expiry }
-
 func (cfg *Config) rate(api API) int {
 	n := max(1, cfg.CallsPerSecond)
 	if api == APIUserIDs {

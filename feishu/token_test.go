@@ -41,7 +41,7 @@ func TestTokenRefreshAhead(t *testing.T) {
 				return nil, nil
 			}}
 			c, _ := testClient(w)
-			if !c.TokenExpiry().IsZero() {
+			if !c.tokens.current().expiry.IsZero() {
 				t.Error("expiry before the first token")
 			}
 			ask(t, c)
@@ -55,8 +55,8 @@ func TestTokenRefreshAhead(t *testing.T) {
 			if n := w.count(tokenPath); n != 2 {
 				t.Errorf("expire %s: %d tokens after %s", tt.expire, n, tt.held)
 			}
-			if tt.expire == "4567" && c.TokenExpiry() != time.Now().Add(4567*time.Second) {
-				t.Errorf("expiry %s", c.TokenExpiry())
+			if tt.expire == "4567" && c.tokens.current().expiry != time.Now().Add(4567*time.Second) {
+				t.Errorf("expiry %s", c.tokens.current().expiry)
 			}
 		})
 	}
